@@ -1,0 +1,1 @@
+"""Watch an autoregressive model choose: models, decoding and traces for sequences of any sense."""

@@ -1,0 +1,13 @@
+"""Autoregressive models, one file per family; `FAMILIES` is the only list of them."""
+
+from playground.models.base import ARModel as ARModel
+from playground.models.base import State as State
+from playground.models.ngram import NGram, NGramConfig
+from playground.models.rnn import LSTM, LSTMConfig
+from playground.models.transformer import Transformer, TransformerConfig
+
+FAMILIES = {  # name in config.json: (config class, model class)
+    "ngram": (NGramConfig, NGram),
+    "lstm": (LSTMConfig, LSTM),
+    "transformer": (TransformerConfig, Transformer),
+}

@@ -1,0 +1,117 @@
+"""Long short-term memory: the whole past in one vector of fixed size.
+
+p(x_t | x_<t) = softmax(W h_t), where h_t and the cell c_t are updated from x_{t-1} through
+forget, input and output gates. A step costs the same however long the prefix is.
+
+References: Hochreiter & Schmidhuber 1997; Gers et al. 2000 (forget gate); forget bias 1 as in
+Jozefowicz et al. 2015.
+Deviations: the output matrix is the embedding's transpose (Press & Wolf 2017, arXiv:1608.05859)
+behind a linear layer; dropout between layers only, not on the recurrence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from playground.errors import check_range, check_whole
+from playground.models.base import rowwise_linear
+
+
+@dataclass(frozen=True)
+class LSTMConfig:
+    vocab_size: int
+    n_layer: int = 2
+    n_embd: int = 128
+    n_hidden: int = 512
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        check_whole("vocab_size", self.vocab_size, 1, 2**20)
+        check_whole("n_layer", self.n_layer, 1, 32)
+        check_whole("n_embd", self.n_embd, 1, 2**14)
+        check_whole("n_hidden", self.n_hidden, 1, 2**14)
+        check_range("dropout", self.dropout, 0.0, 0.9)
+
+
+@dataclass(frozen=True)
+class LSTMState:
+    """Output h and cell c, each (n_layer, B, n_hidden); never written to."""
+
+    h: Tensor
+    c: Tensor
+    length: int
+
+    def select(self, rows: Tensor) -> LSTMState:
+        """Return the State whose row i is this one's `rows[i]`."""
+        return LSTMState(self.h.index_select(1, rows), self.c.index_select(1, rows), self.length)
+
+
+class LSTM(nn.Module):
+    """Stacked LSTM layers between an embedding and its transpose."""
+
+    context_length = None  # the state has a fixed size, so there is no limit
+
+    def __init__(self, config: LSTMConfig):
+        super().__init__()
+        self.config = config
+        self.vocab_size = config.vocab_size
+        self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
+        self.lstm = nn.LSTM(
+            config.n_embd,
+            config.n_hidden,
+            config.n_layer,
+            batch_first=True,
+            dropout=config.dropout if config.n_layer > 1 else 0.0,
+        )
+        self.project = nn.Linear(config.n_hidden, config.n_embd)
+        self.output_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        for layer in range(config.n_layer):  # gates lie in the order input, forget, cell, output
+            forget = slice(config.n_hidden, 2 * config.n_hidden)
+            getattr(self.lstm, f"bias_ih_l{layer}").data[forget] = 1.0
+            getattr(self.lstm, f"bias_hh_l{layer}").data[forget] = 0.0
+
+    def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
+        """Map tokens (B, T) to logits (B, T, V); row i scores token i + 1."""
+        outputs, _ = self.lstm(self.embedding(tokens))
+        outputs = F.dropout(outputs, self.config.dropout, self.training)
+        return F.linear(self.project(outputs), self.embedding.weight, self.output_bias)
+
+    def initial_state(self, batch_size: int, condition: Any = None) -> LSTMState:
+        """Return the State of `batch_size` empty prefixes."""
+        shape = (self.config.n_layer, batch_size, self.config.n_hidden)
+        zeros = self.embedding.weight.data.new_zeros(shape)
+        return LSTMState(zeros, zeros, 0)
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """Read tokens (B, N); return the logits (B, V) of what follows, and the new State."""
+        length = state.length + tokens.shape[1]
+        x = self.embedding(tokens)  # (B, N, C)
+        if tokens.shape[1] > 1:
+            outputs, (h, c) = self.lstm(x, (state.h, state.c))
+            last = outputs[:, -1:]
+        else:
+            last, h, c = self._cell(x, state)
+        last = rowwise_linear(last, self.project.weight, self.project.bias)
+        logits = rowwise_linear(last, self.embedding.weight, self.output_bias)
+        return logits[:, 0], LSTMState(h, c, length)
+
+    def _cell(self, x: Tensor, state: LSTMState) -> tuple[Tensor, Tensor, Tensor]:
+        """One time step of x (B, 1, C), row by row so that rows do not influence each other."""
+        hs, cs = [], []
+        for layer in range(self.config.n_layer):
+            w_ih, w_hh, b_ih, b_hh = self.lstm.all_weights[layer]
+            h, c = state.h[layer][:, None], state.c[layer][:, None]  # (B, 1, H)
+            gates = rowwise_linear(x, w_ih, b_ih) + rowwise_linear(h, w_hh, b_hh)
+            i, f, g, o = gates.chunk(4, dim=-1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            x = o.sigmoid() * c.tanh()
+            hs.append(x[:, 0])
+            cs.append(c[:, 0])
+        return x, torch.stack(hs), torch.stack(cs)

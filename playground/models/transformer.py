@@ -1,0 +1,231 @@
+"""Decoder-only Transformer: every position attends to itself and to what came before.
+
+p(x) = prod_t p(x_t | x_<t), all T factors computed in parallel under a causal mask when the
+sequence is known (`forward`), one at a time from cached keys and values when it is not (`step`).
+
+References: Vaswani et al. 2017, arXiv:1706.03762; the pre-norm, tied-embedding layout of
+Radford et al. 2019 (GPT-2). Positions may be learned, sinusoidal (Vaswani et al. 2017, sec. 3.5)
+or rotary (Su et al. 2021, arXiv:2104.09864).
+
+Deviations from GPT-2, for speed on a CPU: no biases; squared ReLU (So et al. 2021,
+arXiv:2109.08668) in place of GELU; dropout on the residual stream alone, since dropout inside
+attention rules out the fused kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from playground.errors import ConfigError, check_range, check_whole
+from playground.models.base import check_room, rowwise_linear
+from playground.models.kv_cache import KVCache
+
+POSITIONS = ("rotary", "learned", "sinusoidal")
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    vocab_size: int
+    context_length: int = 256  # tokens, BOS included
+    n_layer: int = 6
+    n_head: int = 4
+    n_embd: int = 256
+    positions: str = "rotary"  # one of POSITIONS
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        check_whole("vocab_size", self.vocab_size, 1, 2**20)
+        check_whole("context_length", self.context_length, 1, 2**16)
+        check_whole("n_layer", self.n_layer, 1, 128)
+        check_whole("n_head", self.n_head, 1, 128)
+        check_whole("n_embd", self.n_embd, 2, 2**14)
+        check_range("dropout", self.dropout, 0.0, 0.9)
+        if self.n_embd % (2 * self.n_head):
+            raise ConfigError(
+                f"n_embd must be a multiple of 2 * n_head so that heads have an even size, got "
+                f"n_embd={self.n_embd}, n_head={self.n_head}."
+            )
+        if self.positions not in POSITIONS:
+            raise ConfigError(f"positions must be one of {POSITIONS}, got {self.positions!r}.")
+
+
+def sinusoids(context_length: int, n_embd: int) -> Tensor:
+    """Return PE (context_length, n_embd): sines in even columns, cosines in odd ones."""
+    angle = _angles(context_length, n_embd)  # (T, C / 2)
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)
+
+
+def rotations(context_length: int, head_size: int) -> Tensor:
+    """Return cosines and signed sines (2, context_length, head_size) for `rotate`."""
+    angle = _angles(context_length, head_size)  # (T, D / 2)
+    cos = torch.cat((angle.cos(), angle.cos()), dim=-1)
+    sin = torch.cat((-angle.sin(), angle.sin()), dim=-1)
+    return torch.stack((cos, sin))
+
+
+def position_table(config: TransformerConfig) -> Tensor | None:
+    """Return the fixed numbers that the config's positions need, None for learned ones."""
+    if config.positions == "rotary":
+        return rotations(config.context_length, config.n_embd // config.n_head)
+    if config.positions == "sinusoidal":
+        return sinusoids(config.context_length, config.n_embd)
+    return None
+
+
+def _angles(length: int, size: int) -> Tensor:
+    frequency = torch.exp(torch.arange(0, size, 2) * (-math.log(10_000.0) / size))
+    return torch.arange(length)[:, None] * frequency
+
+
+def rotate(x: Tensor, cos_sin: Tensor) -> Tensor:
+    """Turn each pair (x_i, x_{i + D/2}) of x (..., T, D) by its position's angle."""
+    cos, sin = cos_sin.to(x.dtype).unbind()
+    swapped = x.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
+    return torch.addcmul(x * cos, swapped, sin)
+
+
+class Block(nn.Module):
+    """Pre-norm causal self-attention, then a two-layer perceptron, each added to the stream."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        n_embd = config.n_embd
+        self.n_head = config.n_head
+        self.dropout = config.dropout
+        self.norm_attention = nn.LayerNorm(n_embd, bias=False)
+        self.qkv = nn.Linear(n_embd, 3 * n_embd, bias=False)
+        self.project = nn.Linear(n_embd, n_embd, bias=False)
+        self.norm_mlp = nn.LayerNorm(n_embd, bias=False)
+        self.expand = nn.Linear(n_embd, 4 * n_embd, bias=False)
+        self.contract = nn.Linear(4 * n_embd, n_embd, bias=False)
+
+    def query_key_value(
+        self, x: Tensor, cos_sin: Tensor | None, linear=F.linear
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q, k, v of x (B, T, C), each (B, H, T, D), q and k rotated if asked."""
+        B, T, C = x.shape
+        qkv = linear(self.norm_attention(x), self.qkv.weight)
+        qkv = qkv.view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
+        if cos_sin is None:
+            return qkv.unbind()
+        return (*rotate(qkv[:2], cos_sin), qkv[2])
+
+    def mlp(self, x: Tensor, linear=F.linear) -> Tensor:
+        hidden = F.relu(linear(self.norm_mlp(x), self.expand.weight))
+        return linear(hidden * hidden, self.contract.weight)
+
+    def forward(self, x: Tensor, cos_sin: Tensor | None) -> Tensor:
+        """Map the stream (B, T, C) to itself, all positions at once."""
+        q, k, v = self.query_key_value(x, cos_sin)
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        heads = heads.transpose(1, 2).flatten(2)  # (B, T, C)
+        x = x + F.dropout(self.project(heads), self.dropout, self.training)
+        return x + F.dropout(self.mlp(x), self.dropout, self.training)
+
+    def decode(
+        self, x: Tensor, cos_sin: Tensor | None, cache: KVCache, layer: int, mask: Tensor | None
+    ) -> Tensor:
+        """Map the stream (B, N, C) of the newest N positions, with the past from `cache`."""
+        q, *kv = self.query_key_value(x, cos_sin, rowwise_linear)
+        k, v = cache.write(layer, kv)
+        if mask is None:  # the fused kernel's split of the work, and so its sums, depend on B
+            heads = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v
+        else:
+            heads = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + rowwise_linear(heads.transpose(1, 2).flatten(2), self.project.weight)
+        return x + self.mlp(x, rowwise_linear)
+
+
+class Transformer(nn.Module):
+    """A stack of Blocks between an embedding and its transpose."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.vocab_size = config.vocab_size
+        self.context_length = config.context_length
+        self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
+        if config.positions == "learned":
+            self.position = nn.Embedding(config.context_length, config.n_embd)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.n_embd, bias=False)
+        self.register_buffer("table", position_table(config), persistent=False)
+        self.apply(self._init_weights)
+
+    def after_load(self) -> None:
+        """Make what a checkpoint leaves out because the config alone determines it."""
+        self.table = position_table(self.config)
+
+    def _init_weights(self, module: nn.Module):
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, Block):  # the residual stream keeps its scale: GPT-2, sec. 2.3
+            for linear in (module.project, module.contract):
+                nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * self.config.n_layer))
+
+    def _embed(self, tokens: Tensor, start: int) -> tuple[Tensor, Tensor | None]:
+        """Return the stream (B, T, C) and, for rotary positions, the angles of start..start+T."""
+        end = start + tokens.shape[1]
+        x = self.embedding(tokens)
+        if self.config.positions == "rotary":
+            return x, self.table[:, start:end]
+        if self.config.positions == "learned":
+            return x + self.position.weight[start:end], None
+        return x + self.table[start:end], None
+
+    def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
+        """Map tokens (B, T) to logits (B, T, V); row i scores token i + 1."""
+        x, cos_sin = self._embed(tokens, 0)
+        x = F.dropout(x, self.config.dropout, self.training)
+        for block in self.blocks:
+            x = block(x, cos_sin)
+        return F.linear(self.norm(x), self.embedding.weight)
+
+    def initial_state(self, batch_size: int, condition: Any = None) -> KVCache:
+        """Return the State of `batch_size` empty prefixes."""
+        c = self.config
+        weight = self.embedding.weight
+        return KVCache.empty(c.n_layer, batch_size, c.n_head, c.n_embd // c.n_head, weight.data)
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor, state: KVCache) -> tuple[Tensor, KVCache]:
+        """Read tokens (B, N); return the logits (B, V) of what follows, and the new State.
+
+        Raises:
+            ContextFullError: the context has no room for N more tokens.
+        """
+        N = tokens.shape[1]
+        check_room(self, state, N)
+        cache = state.reserve(N)
+        mask = None
+        if N > 1:  # token i of the chunk sees the whole past and the chunk up to itself
+            mask = torch.ones(N, cache.length, dtype=torch.bool, device=tokens.device)
+            mask = mask.tril(diagonal=state.length)
+        x, cos_sin = self._embed(tokens, state.length)
+        for layer, block in enumerate(self.blocks):
+            x = block.decode(x, cos_sin, cache, layer, mask)
+        x = self.norm(x[:, -1:])
+        return rowwise_linear(x, self.embedding.weight)[:, 0], cache
+
+    @torch.inference_mode()
+    def attention_maps(self, tokens: Tensor) -> Tensor:
+        """Return the attention weights (n_layer, B, n_head, T, T) of tokens (B, T).
+
+        Computed apart from `forward`, whose fused kernel never holds them.
+        """
+        T = tokens.shape[1]
+        future = torch.ones(T, T, dtype=torch.bool, device=tokens.device).triu(1)
+        x, cos_sin = self._embed(tokens, 0)
+        maps = []
+        for block in self.blocks:
+            q, k, _ = block.query_key_value(x, cos_sin)
+            scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+            maps.append(scores.masked_fill(future, -torch.inf).softmax(-1))
+            x = block(x, cos_sin)
+        return torch.stack(maps)

@@ -1,0 +1,1 @@
+"""Objects to tokens and back, one file a modality."""
