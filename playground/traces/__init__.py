@@ -1,0 +1,1 @@
+"""What happened: one Step a decision, a Trace of Steps, and the figures computed from them."""

@@ -1,0 +1,183 @@
+"""Step and Trace: a record of decisions without tensors, as JSON and back.
+
+All probabilities are kept as natural logarithms; the page turns them into bits or per cent.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from playground.errors import TraceError
+
+FORMAT = "playground-trace/1"
+MAX_STEPS = 100_000
+MAX_JSON_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One token that might have been chosen, and what the processors made of it.
+
+    `logprobs[0]` is under the raw model, `logprobs[i]` after the i-th processor of the Step's
+    `stages`; it is -inf from the processor that removed the token on.
+    """
+
+    token: int
+    logprobs: tuple[float, ...]
+
+    @property
+    def removed_by(self) -> int | None:
+        """Index into `Step.stages` of the processor that removed the token, None if none did."""
+        return next((i for i, lp in enumerate(self.logprobs) if lp == -math.inf), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One decision: which token came at `position`, and what the model thought of it."""
+
+    position: int  # index in the sequence; BOS is 0
+    token: int
+    logprob: float  # of the token under the raw model
+    logprob_processed: float  # after every processor; -inf if one removed it (a user's choice)
+    rank: int  # 1: the raw model's most likely token
+    entropy: float  # of the raw distribution, in nats
+    kept: int  # tokens the processors left
+    stages: tuple[str, ...] = ("model",)  # "model", then each processor as it was applied
+    candidates: tuple[Candidate, ...] = ()  # by raw probability, most likely first
+    chosen_by: str = "strategy"  # or "user", or "prompt"
+    slid: int = 0  # oldest tokens dropped from the window just before this decision
+
+    @property
+    def surprisal(self) -> float:
+        """-log2 p of the token under the raw model, in bits."""
+        return -self.logprob / math.log(2)
+
+    @property
+    def entropy_bits(self) -> float:
+        """Entropy of the raw distribution, in bits."""
+        return self.entropy / math.log(2)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A prompt and every decision after it, with all that is needed to repeat them."""
+
+    model: str
+    prompt: tuple[int, ...]  # BOS first
+    seed: int
+    steps: tuple[Step, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The prompt and the chosen tokens."""
+        return self.prompt + tuple(step.token for step in self.steps)
+
+    def append(self, step: Step) -> Trace:
+        """Return the trace with one more decision."""
+        return replace(self, steps=(*self.steps, step))
+
+    def cut(self, length: int) -> Trace:
+        """Return the trace of the first `length` tokens, prompt and BOS counted."""
+        kept = max(0, length - len(self.prompt))
+        return replace(self, prompt=self.prompt[:length], steps=self.steps[:kept])
+
+    def to_json(self, label: Callable[[int], str] | None = None) -> str:
+        """Return the trace as JSON; with `label` the names of its tokens go along.
+
+        -inf, which JSON does not know, is written as null.
+        """
+        data = {"format": FORMAT, **asdict(self)}
+        for step in data["steps"]:
+            step["logprob_processed"] = _null(step["logprob_processed"])
+            for candidate in step["candidates"]:
+                candidate["logprobs"] = [_null(lp) for lp in candidate["logprobs"]]
+        if label is not None:
+            named = set(self.tokens) | {c.token for s in self.steps for c in s.candidates}
+            data["labels"] = {str(token): label(token) for token in sorted(named)}
+        return json.dumps(data, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Trace:
+        """Return the trace that `to_json` wrote.
+
+        Raises:
+            TraceError: the text is too long, no JSON, or not such a trace.
+        """
+        if len(text) > MAX_JSON_BYTES:
+            raise TraceError(
+                f"The trace has {len(text) / 2**20:.0f} MB; at most {MAX_JSON_BYTES >> 20} MB are "
+                "read. Export a shorter one."
+            )
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise ValueError(f"format is {data['format']!r}, not {FORMAT!r}")
+            if len(data["steps"]) > MAX_STEPS:
+                raise ValueError(f"more than {MAX_STEPS} steps")
+            return cls(
+                model=str(data["model"]),
+                prompt=tuple(int(token) for token in data["prompt"]),
+                seed=int(data["seed"]),
+                steps=tuple(_step(step) for step in data["steps"]),
+                settings=dict(data["settings"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise TraceError(
+                f"This is no trace of the playground ({type(error).__name__}: {error}). Upload a "
+                "JSON file that was downloaded here."
+            ) from error
+
+    def to_csv(self, label: Callable[[int], str]) -> str:
+        """Return one line a decision; probabilities as fractions, information in bits."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(
+            "position token label probability probability_processed surprisal_bits entropy_bits "
+            "rank kept chosen_by".split()
+        )
+        for s in self.steps:
+            name = label(s.token)
+            if name[:1] in "=+-@":  # a spreadsheet would run it as a formula
+                name = "'" + name
+            writer.writerow(
+                [s.position, s.token, name, math.exp(s.logprob), math.exp(s.logprob_processed)]
+                + [s.surprisal, s.entropy_bits, s.rank, s.kept, s.chosen_by]
+            )
+        return out.getvalue()
+
+
+def _null(logprob: float) -> float | None:
+    return None if logprob == -math.inf else logprob
+
+
+def _logprob(value: float | None) -> float:
+    number = -math.inf if value is None else float(value)
+    if math.isnan(number) or number > 1e-3:
+        raise ValueError(f"a log-probability is {value!r}")
+    return number
+
+
+def _step(data: dict) -> Step:
+    return Step(
+        position=int(data["position"]),
+        token=int(data["token"]),
+        logprob=_logprob(data["logprob"]),
+        logprob_processed=_logprob(data["logprob_processed"]),
+        rank=int(data["rank"]),
+        entropy=float(data["entropy"]),
+        kept=int(data["kept"]),
+        stages=tuple(str(stage) for stage in data["stages"]),
+        candidates=tuple(
+            Candidate(int(c["token"]), tuple(_logprob(lp) for lp in c["logprobs"]))
+            for c in data["candidates"]
+        ),
+        chosen_by=str(data["chosen_by"]),
+        slid=int(data["slid"]),
+    )
