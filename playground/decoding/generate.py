@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from playground.decoding.decide import N_CANDIDATES, Lane, decide
-from playground.errors import ContextFullError, PromptError, check_whole
+from playground.errors import PromptError, check_whole
 from playground.models.base import ARModel, State
 from playground.traces.trace import Step, Trace
 
@@ -36,10 +36,21 @@ def prefill(model: ARModel, tokens: Sequence[int]) -> tuple[torch.Tensor, State]
     return model.step(rows, model.initial_state(1))
 
 
-def window_of(tokens: Sequence[int], context_length: int) -> tuple[int, ...]:
-    """Return BOS and the newest tokens, half a context of them: where a full window slides to."""
-    keep = max(1, context_length // 2)
-    return (tokens[0], *tokens[len(tokens) - keep + 1 :]) if keep > 1 else (tokens[0],)
+def dropped_tokens(length: int, context_length: int | None) -> int:
+    """Return how many tokens after BOS a sliding window has dropped from `length` tokens.
+
+    A window that is full goes on from BOS and its newest half, so it slides once in half a
+    context, not at every token: reading half a context again costs as much as making it.
+    """
+    if context_length is None or length <= context_length:
+        return 0
+    stride = context_length - max(1, context_length // 2) + 1
+    return stride * (1 + (length - context_length - 1) // stride)
+
+
+def visible_window(tokens: Sequence[int], context_length: int | None) -> tuple[int, ...]:
+    """Return BOS and the tokens that a sliding window still shows the model."""
+    return (tokens[0], *tokens[1 + dropped_tokens(len(tokens), context_length) :])
 
 
 @torch.inference_mode()
@@ -66,13 +77,13 @@ def generate(
     check_whole("max_new_tokens", max_new_tokens, 0, MAX_NEW_TOKENS)
     check_whole("the number of lanes", len(lanes), 1, MAX_LANES)
     device = device_of(model)
-    logits, state = prefill(model, prompt)
+    slid = dropped_tokens(len(prompt), model.context_length) if slide else 0
+    logits, state = prefill(model, (prompt[0], *prompt[1 + slid :]) if slid else prompt)
     if len(lanes) > 1:  # every lane starts from the same State, read once
         state = state.select(torch.zeros(len(lanes), dtype=torch.int64, device=device))
         logits = logits.expand(len(lanes), -1)
     sequences = torch.tensor([list(prompt)], device=device).repeat(len(lanes), 1)  # (R, T)
     alive = list(range(len(lanes)))  # lane of each row
-    slid = 0
     for count in range(max_new_tokens):
         steps: list[Step | None] = [None] * len(lanes)
         for row, lane in enumerate(alive):
@@ -93,21 +104,14 @@ def generate(
             rows = torch.tensor(going, device=device)
             sequences, chosen, state = sequences[rows], chosen[rows], state.select(rows)
             alive = [alive[row] for row in going]
-        slid = 0
-        try:
+        length = sequences.shape[1]
+        before, dropped = (dropped_tokens(n, model.context_length) for n in (length - 1, length))
+        slid = dropped - before if slide else 0
+        if slid:  # read the newest half of every row again
+            windows = torch.cat((sequences[:, :1], sequences[:, 1 + dropped :]), dim=1)
+            logits, state = model.step(windows, model.initial_state(len(windows)))
+        else:
             logits, state = model.step(chosen, state)
-        except ContextFullError:
-            if not slide:
-                raise
-            slid = state.length + 1 - len(window_of(range(state.length + 1), model.context_length))
-            logits, state = _slide(model, sequences)
-
-
-def _slide(model: ARModel, sequences: torch.Tensor) -> tuple[torch.Tensor, State]:
-    """Read the newest half of every row again, one row at a time as a lone lane would."""
-    newest = sequences[:, -(len(window_of(range(10**9), model.context_length)) - 1) :]
-    windows = torch.cat((sequences[:, :1], newest), dim=1)
-    return model.step(windows, model.initial_state(len(windows)))
 
 
 def generate_trace(
