@@ -48,6 +48,11 @@ def dropped_tokens(length: int, context_length: int | None) -> int:
     return stride * (1 + (length - context_length - 1) // stride)
 
 
+def slid_before(length: int, context_length: int | None) -> int:
+    """Return how many tokens a sliding window drops on the way to `length` tokens."""
+    return dropped_tokens(length, context_length) - dropped_tokens(length - 1, context_length)
+
+
 def visible_window(tokens: Sequence[int], context_length: int | None) -> tuple[int, ...]:
     """Return BOS and the tokens that a sliding window still shows the model."""
     return (tokens[0], *tokens[1 + dropped_tokens(len(tokens), context_length) :])
@@ -77,8 +82,9 @@ def generate(
     check_whole("max_new_tokens", max_new_tokens, 0, MAX_NEW_TOKENS)
     check_whole("the number of lanes", len(lanes), 1, MAX_LANES)
     device = device_of(model)
-    slid = dropped_tokens(len(prompt), model.context_length) if slide else 0
-    logits, state = prefill(model, (prompt[0], *prompt[1 + slid :]) if slid else prompt)
+    limit = model.context_length if slide else None
+    logits, state = prefill(model, visible_window(prompt, limit) if prompt else prompt)
+    slid = slid_before(len(prompt), limit)
     if len(lanes) > 1:  # every lane starts from the same State, read once
         state = state.select(torch.zeros(len(lanes), dtype=torch.int64, device=device))
         logits = logits.expand(len(lanes), -1)
@@ -105,10 +111,10 @@ def generate(
             sequences, chosen, state = sequences[rows], chosen[rows], state.select(rows)
             alive = [alive[row] for row in going]
         length = sequences.shape[1]
-        before, dropped = (dropped_tokens(n, model.context_length) for n in (length - 1, length))
-        slid = dropped - before if slide else 0
+        slid = slid_before(length, limit)
         if slid:  # read the newest half of every row again
-            windows = torch.cat((sequences[:, :1], sequences[:, 1 + dropped :]), dim=1)
+            kept = sequences[:, 1 + dropped_tokens(length, limit) :]
+            windows = torch.cat((sequences[:, :1], kept), dim=1)
             logits, state = model.step(windows, model.initial_state(len(windows)))
         else:
             logits, state = model.step(chosen, state)

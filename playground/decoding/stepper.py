@@ -1,0 +1,261 @@
+"""A generation in somebody's hands: forward, back, another token instead, and every branch kept.
+
+A branch is a Trace with a name. The cursor stands between tokens: what is shown is the decision
+about the token after it, made or still to make. All of it is values; what is kept of the model's
+memory is a small cache, filled again from the tokens whenever it is missing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from playground.decoding.decide import Lane, decide, score
+from playground.decoding.generate import (
+    device_of,
+    dropped_tokens,
+    prefill,
+    slid_before,
+    visible_window,
+)
+from playground.errors import ConfigError, ContextFullError
+from playground.models.base import ARModel, State
+from playground.traces.trace import Step, Trace
+
+KEPT_STATES = 24  # prefixes whose State stays at hand; others are read again
+MAX_BRANCHES = 24
+MAX_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One way the text went, and where it left another."""
+
+    name: str
+    trace: Trace
+    origin: str = ""  # name of the branch it left
+    forked_at: int = 0  # position of the first token of its own
+
+
+class Stepper:
+    """A cursor on a set of branches over one model and one prompt.
+
+    The prompt starts with BOS. `slide` lets a full context go on from its newest half; without it
+    a step beyond the context raises ContextFullError.
+    """
+
+    def __init__(
+        self,
+        model: ARModel,
+        model_name: str,
+        prompt: Sequence[int],
+        *,
+        seed: int = 0,
+        eos_token: int | None = None,
+        slide: bool = False,
+    ):
+        self.model, self.eos_token, self.slide = model, eos_token, slide
+        self._memory: OrderedDict[tuple[int, ...], tuple[Tensor, State]] = OrderedDict()
+        self.branches: dict[str, Branch] = {}
+        self._named = 0
+        trace = Trace(model_name, tuple(prompt), seed)
+        self.current = self._keep(trace).name
+        self.cursor = len(trace.prompt)
+        self._at(trace.prompt)  # a prompt that does not fit is told of now
+        self.prompt_steps = self._score_prompt()
+
+    # -- what there is ---------------------------------------------------------------------------
+
+    @property
+    def branch(self) -> Branch:
+        return self.branches[self.current]
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """All tokens of the current branch, those after the cursor too."""
+        return self.branch.trace.tokens
+
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """The tokens before the cursor."""
+        return self.tokens[: self.cursor]
+
+    @property
+    def at_end(self) -> bool:
+        return self.cursor == len(self.tokens)
+
+    @property
+    def has_ended(self) -> bool:
+        """True if nothing can follow: the end token, or no more room on the page."""
+        return self.prefix[-1] == self.eos_token or len(self.prefix) >= MAX_TOKENS
+
+    def steps_by_position(self) -> list[Step]:
+        """Return a Step for every token after BOS: the prompt's, then the decisions."""
+        trace = self.branch.trace
+        return [*self.prompt_steps[: len(trace.prompt) - 1], *trace.steps]
+
+    def peek(self, lane: Lane) -> Step:
+        """Tell the decision about the next token without taking it.
+
+        Raises:
+            ContextFullError: the context is full and `slide` is off.
+        """
+        logits, _ = self._at(self.prefix)
+        return decide(logits, lane, self._row(), slid=self._slid())
+
+    def made(self) -> Step | None:
+        """Return the decision about the token after the cursor if the branch has one."""
+        index = self.cursor - len(self.branch.trace.prompt)
+        steps = self.branch.trace.steps
+        return steps[index] if 0 <= index < len(steps) else None
+
+    # -- what one can do -------------------------------------------------------------------------
+
+    def step(self, lane: Lane) -> bool:
+        """Decide the next token; return False at the end.
+
+        Behind the end of the branch, a decision that comes out as before only moves the cursor;
+        another one, because the settings have changed, starts a new branch.
+        """
+        if self.has_ended:
+            return False
+        self._advance(self.peek(lane), lane)
+        return True
+
+    def take(self, token: int, lane: Lane) -> None:
+        """Take `token` next, whatever the strategy would have chosen.
+
+        Raises:
+            ConfigError: the model has no such token.
+        """
+        if not 0 <= token < self.model.vocab_size:
+            raise ConfigError(
+                f"There is no token {token}: this model's tokens are 0 to "
+                f"{self.model.vocab_size - 1}. Click one in the chart."
+            )
+        if self.has_ended:
+            return
+        logits, _ = self._at(self.prefix)
+        slid = self._slid()
+        step = decide(logits, lane, self._row(), forced=token, chosen_by="user", slid=slid)
+        self._advance(step, lane)
+
+    def back(self) -> bool:
+        """Move the cursor one token back; return False at the start."""
+        return self.go_to(self.cursor - 1)
+
+    def go_to(self, position: int) -> bool:
+        """Put the cursor before the token at `position`; return False if there is none such."""
+        if not 1 <= position <= len(self.tokens):
+            return False
+        self.cursor = position
+        return True
+
+    def switch(self, name: str) -> None:
+        """Go on with another branch, the cursor at its end."""
+        if name in self.branches:
+            self.current = name
+            self.cursor = len(self.tokens)
+
+    def rename(self, name: str) -> None:
+        """Give the current branch another name.
+
+        Raises:
+            ConfigError: the name is empty, too long or taken.
+        """
+        name = name.strip()
+        if not 0 < len(name) <= 60 or (name in self.branches and name != self.current):
+            raise ConfigError(
+                f"A branch needs a name of 1 to 60 characters that no other one has, got {name!r}."
+            )
+        self.branches = {
+            (name if key == self.current else key): replace(
+                b,
+                name=name if key == self.current else b.name,
+                origin=name if b.origin == self.current else b.origin,
+            )
+            for key, b in self.branches.items()
+        }
+        self.current = name
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _advance(self, step: Step, lane: Lane) -> None:
+        trace = self.branch.trace
+        if not self.at_end:
+            if self.tokens[self.cursor] == step.token:
+                self.cursor += 1
+                return
+            fork = self.cursor
+            trace = trace.cut(fork)
+            self.current = self._keep(trace, origin=self.current, forked_at=fork).name
+        trace = replace(trace.append(step), settings=lane.settings())
+        self.branches[self.current] = replace(self.branch, trace=trace)
+        self.cursor += 1
+
+    def _keep(self, trace: Trace, origin: str = "", forked_at: int = 0) -> Branch:
+        if len(self.branches) >= MAX_BRANCHES:
+            raise ConfigError(
+                f"There are {MAX_BRANCHES} branches already, which is the most that are kept. "
+                "Download what you need and press Reset."
+            )
+        self._named += 1
+        while f"branch {self._named}" in self.branches:
+            self._named += 1
+        branch = Branch(f"branch {self._named}", trace, origin, forked_at)
+        self.branches[branch.name] = branch
+        return branch
+
+    def _row(self) -> Tensor:
+        return torch.tensor([self.prefix], device=device_of(self.model))
+
+    def _slid(self) -> int:
+        return slid_before(self.cursor, self.model.context_length if self.slide else None)
+
+    def _at(self, prefix: tuple[int, ...]) -> tuple[Tensor, State]:
+        """Return the logits (1, V) of what follows `prefix`, and the State after it."""
+        limit = self.model.context_length
+        if prefix in self._memory:
+            self._memory.move_to_end(prefix)
+            return self._memory[prefix]
+        before = self._memory.get(prefix[:-1])
+        dropped = dropped_tokens(len(prefix), limit)
+        if dropped and not self.slide:
+            raise ContextFullError(
+                f"The context is full: this model sees {limit} tokens at once, and the text has "
+                f"{len(prefix)}. Switch on “Slide the window” to go on from its newest half, go "
+                "back, or shorten the prompt."
+            )
+        if before is not None and dropped == dropped_tokens(len(prefix) - 1, limit):
+            token = torch.tensor([prefix[-1:]], device=device_of(self.model))
+            found = self.model.step(token, before[1])
+        else:
+            found = prefill(self.model, visible_window(prefix, limit))
+        self._memory[prefix] = found
+        if len(self._memory) > KEPT_STATES:
+            self._memory.popitem(last=False)
+        return found
+
+    @torch.inference_mode()
+    def _score_prompt(self) -> tuple[Step, ...]:
+        """Score the prompt's own tokens; those a window has dropped, in the window of their time."""
+        prompt, limit = self.branch.trace.prompt, self.model.context_length
+        if len(prompt) == 1:
+            return ()
+        if limit is None or len(prompt) <= limit:
+            rows = torch.tensor([prompt[:-1]], device=device_of(self.model))
+            return score(self.model.forward(rows)[0], prompt[1:])
+        steps: list[Step] = []
+        while len(steps) < len(prompt) - 1:  # one forward for each place of the window
+            first = len(steps) + 1  # position of the first token to score
+            window = visible_window(prompt[:first], limit)
+            room = limit - len(window) + 1
+            given = prompt[first : first + room]
+            rows = torch.tensor([[*window, *given[:-1]]], device=device_of(self.model))
+            logits = self.model.forward(rows)[0, len(window) - 1 :]
+            steps += [replace(s, position=first + i) for i, s in enumerate(score(logits, given))]
+        return tuple(steps)
