@@ -107,11 +107,23 @@ class Stepper:
         logits, _ = self._at(self.prefix)
         return decide(logits, lane, self._row(), slid=self._slid())
 
-    def made(self) -> Step | None:
-        """Return the decision about the token after the cursor if the branch has one."""
+    def look(self, lane: Lane) -> Step:
+        """Tell the decision about the token after the cursor: as it was made, or to be made.
+
+        A decision made under other processors is told anew under those of `lane`, with the token
+        that did follow.
+
+        Raises:
+            ContextFullError: the context is full and `slide` is off.
+        """
+        if self.at_end:
+            return self.peek(lane)
         index = self.cursor - len(self.branch.trace.prompt)
-        steps = self.branch.trace.steps
-        return steps[index] if 0 <= index < len(steps) else None
+        stages = ("model", *(str(p) for p in lane.active))
+        if index >= 0 and self.branch.trace.steps[index].stages == stages:
+            return self.branch.trace.steps[index]
+        made_by = self.branch.trace.steps[index].chosen_by if index >= 0 else "prompt"
+        return self._forced(self.tokens[self.cursor], made_by, lane)
 
     # -- what one can do -------------------------------------------------------------------------
 
@@ -139,10 +151,7 @@ class Stepper:
             )
         if self.has_ended:
             return
-        logits, _ = self._at(self.prefix)
-        slid = self._slid()
-        step = decide(logits, lane, self._row(), forced=token, chosen_by="user", slid=slid)
-        self._advance(step, lane)
+        self._advance(self._forced(token, "user", lane), lane)
 
     def back(self) -> bool:
         """Move the cursor one token back; return False at the start."""
@@ -196,6 +205,11 @@ class Stepper:
         trace = replace(trace.append(step), settings=lane.settings())
         self.branches[self.current] = replace(self.branch, trace=trace)
         self.cursor += 1
+
+    def _forced(self, token: int, chosen_by: str, lane: Lane) -> Step:
+        logits, _ = self._at(self.prefix)
+        slid = self._slid()
+        return decide(logits, lane, self._row(), forced=token, chosen_by=chosen_by, slid=slid)
 
     def _keep(self, trace: Trace, origin: str = "", forked_at: int = 0) -> Branch:
         if len(self.branches) >= MAX_BRANCHES:

@@ -1,0 +1,30 @@
+"""Home: what this is, and one card per page."""
+
+import streamlit as st
+
+from playground.registry import available
+from playground.ui import controls
+
+controls.page_setup("Home")
+st.title("Watch a generative model choose")
+st.markdown(
+    "Text, pictures and sound are all sequences. An **autoregressive model** writes them one "
+    "piece at a time: it gives every possible next piece a probability, one is chosen, and the "
+    "choice becomes part of what the next one depends on."
+)
+st.latex(r"p(x) = \prod_{t=1}^{T} p(x_t \mid x_1, \dots, x_{t-1})")
+st.markdown("Here every one of these decisions can be seen, questioned and made differently.")
+
+with st.container(border=True):
+    st.page_link("pages/1_Text.py", label="**Text, one token at a time**", icon=":material/notes:")
+    st.markdown(
+        "Step through the writing of a language model: the probabilities of every token before "
+        "and after temperature, top-k and top-p, how surprising each choice was, where attention "
+        "looked. Take another token than the model would, and compare where it leads."
+    )
+    st.caption(" · ".join(card.title for card in available("text").values()))
+
+st.caption(
+    "The models are small and were trained for this page on old books and speeches. What they "
+    "write is neither true nor meant; it shows how writing works."
+)

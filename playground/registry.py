@@ -1,0 +1,82 @@
+"""Every model that can be chosen: one explicit table, then whatever was trained here since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from playground.checkpoints import read_config
+from playground.errors import PlaygroundError
+from playground.models import FAMILIES
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_FOUND = 50  # checkpoints of the user's own that are listed
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a page says of a model before it is loaded."""
+
+    name: str  # in links; also the folder under checkpoints/
+    title: str
+    modality: str
+    summary: str
+    example: str  # a prompt to begin with
+    folder: Path
+
+
+def _shipped(name: str, title: str, summary: str, example: str) -> ModelCard:
+    return ModelCard(name, title, "text", summary, example, ROOT / "checkpoints" / name)
+
+
+MODELS = (
+    _shipped(
+        "kjv-char-transformer",
+        "Character Transformer · King James Bible",
+        "Looks back over up to 511 characters and weighs each of them by attention.",
+        "And God said, ",
+    ),
+    _shipped(
+        "prose-bpe-transformer",
+        "Byte-pair Transformer · presidents and a whale",
+        "Reads pieces of words; trained on State of the Union addresses and Moby-Dick.",
+        "The people of the United States have ",
+    ),
+    _shipped(
+        "kjv-char-lstm",
+        "Character LSTM · King James Bible",
+        "Keeps the whole past in one vector of fixed size.",
+        "And God said, ",
+    ),
+    _shipped(
+        "kjv-char-ngram",
+        "Character 7-gram · King James Bible",
+        "Counts what followed the last six characters; no neural network.",
+        "And God said, ",
+    ),
+)
+
+
+def available(modality: str) -> dict[str, ModelCard]:
+    """Return the models of a modality that are on this machine, shipped ones first, by name."""
+    found = {
+        card.name: card
+        for card in MODELS
+        if card.modality == modality and (card.folder / "config.json").is_file()
+    }
+    configs = [*ROOT.glob("checkpoints/*/config.json"), *ROOT.glob("runs/*/config.json")]
+    for path in sorted(configs)[:MAX_FOUND]:
+        folder = path.parent
+        if folder.name not in found and modality == "text":
+            found[folder.name] = ModelCard(
+                folder.name, folder.name, "text", _own_summary(folder), "", folder
+            )
+    return found
+
+
+def _own_summary(folder: Path) -> str:
+    try:
+        config = read_config(folder)
+    except PlaygroundError as error:
+        return str(error)
+    return f"A model of your own: {config['family']} ({', '.join(FAMILIES)} can be trained)."

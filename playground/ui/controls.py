@@ -1,0 +1,142 @@
+"""Widgets that set something; each is bound to the address bar, so that is the link to share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from playground.decoding.decide import Lane
+from playground.decoding.processors import PROCESSORS, Processor
+from playground.decoding.strategies import STRATEGIES, make_strategy
+from playground.errors import PromptError
+from playground.registry import ModelCard
+from playground.ui import state
+
+PROMPT = "In the beginning "
+MAX_PROMPT = 20_000  # characters
+STRATEGY_HELP = {
+    "sample": "Draw each token with its probability.",
+    "greedy": "Always take the most likely token.",
+}
+STEPS = {"temperature": 0.05, "top_k": 1, "repetition_penalty": 0.05}
+SLIDER_HIGH = {"temperature": 2.0, "top_k": 100, "repetition_penalty": 2.0}
+
+
+ICON = Path(__file__).parent / "icon.png"  # a named icon would be fetched from the network
+PAGES = (  # script, label, icon: the menu of every page, in order
+    ("app.py", "Home", ":material/home:"),
+    ("pages/1_Text.py", "Text", ":material/notes:"),
+)
+
+
+def page_setup(title: str) -> None:
+    """Name the page and draw the menu; the first call of every page."""
+    st.set_page_config(
+        page_title=f"{title} · Autoregressive playground", page_icon=ICON, layout="wide"
+    )
+    with st.sidebar:
+        for script, label, page_icon in PAGES:
+            st.page_link(script, label=label, icon=page_icon)
+
+
+def model_picker(cards: dict[str, ModelCard]) -> ModelCard:
+    """Choose a model by name."""
+    names = list(cards)
+    _name_strangers("model", names)
+    name = st.selectbox(
+        "Model", names, format_func=lambda n: cards[n].title, key="model", bind="query-params"
+    )
+    st.caption(cards[name].summary)
+    return cards[name]
+
+
+def prompt_area() -> str:
+    """Write the prompt.
+
+    Raises:
+        PromptError: it is longer than the page reads.
+    """
+    prompt = st.text_area(
+        "Prompt", PROMPT, key="prompt", bind="query-params", height=90,
+        help="What comes before the first token. Empty: the model starts from its start token.",
+    )  # fmt: skip
+    if len(prompt) > MAX_PROMPT:
+        raise PromptError(
+            f"The prompt has {len(prompt):,} characters; at most {MAX_PROMPT:,} are read. "
+            "Shorten it, or keep its end, which is what the next token depends on most."
+        )
+    return prompt
+
+
+def lane_controls() -> Lane:
+    """Choose strategy, processors and seed."""
+    _name_strangers("strategy", list(STRATEGIES))
+    name = st.segmented_control(
+        "Strategy", ["sample", "greedy"], default="sample", required=True, key="strategy",
+        bind="query-params", help="  \n".join(f"**{n}**: {h}" for n, h in STRATEGY_HELP.items()),
+    )  # fmt: skip
+    shown = ("temperature", "top_k", "top_p")
+    values = {n: _processor_slider(n) for n in shown}
+    with st.expander("More processors"):
+        values |= {n: _processor_slider(n) for n in PROCESSORS if n not in shown}
+    _name_bad_number("seed", 0, 2**31)
+    seed = st.number_input(
+        "Seed", 0, 2**31, 0, key="seed", bind="query-params",
+        help="The same seed, settings and prompt give the same tokens.",
+    )  # fmt: skip
+    processors = tuple(Processor(n, values[n]) for n in PROCESSORS)
+    return Lane(make_strategy(name), processors, seed=int(seed))
+
+
+def _processor_slider(name: str) -> float:
+    kind = PROCESSORS[name]
+    high = SLIDER_HIGH.get(name, kind.high)
+    step = STEPS.get(name, 0.01)
+    low, off = (int(kind.low), int(kind.off)) if kind.is_whole else (kind.low, kind.off)
+    high = int(high) if kind.is_whole else float(high)
+    _name_bad_number(name, low, high)
+    return st.slider(
+        name, low, high, off, step, key=name, bind="query-params",
+        help=f"{kind.effect}  \nRange {low} to {high}; {off} changes nothing.  \n{kind.source}",
+    )  # fmt: skip
+
+
+def length_controls() -> tuple[int, bool, int]:
+    """Choose how far Run goes, whether the window slides, and how fast Play is."""
+    length = st.number_input(
+        "Tokens to run", 1, 2000, 200, key="length", bind="query-params",
+        help="Run and Play stop after so many tokens behind the prompt.",
+    )  # fmt: skip
+    slide = st.toggle(
+        "Slide the window", key="slide", bind="query-params",
+        help="When the model's context is full, drop its oldest half and go on. The model then "
+        "sees only what is left.",
+    )  # fmt: skip
+    speed = st.slider("Play: tokens a second", 1, 10, 4, key="speed")
+    return int(length), slide, speed
+
+
+def _name_strangers(key: str, known: list[str]) -> None:
+    """Say so if the link names something that does not exist; Streamlit drops it silently."""
+    value = st.query_params.get(key)
+    if value is not None and value not in known:
+        state.tell(
+            f"The link names the {key} “{value[:60]}”, which is not here; "
+            f"the default is shown instead. Known: {', '.join(known[:8])}."
+        )
+
+
+def _name_bad_number(key: str, low: float, high: float) -> None:
+    value = st.query_params.get(key)
+    if value is None:
+        return
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        state.tell(
+            f"The link sets {key} to “{value[:60]}”; it must be a number from {low} to {high}. "
+            "The default is used instead."
+        )

@@ -1,0 +1,53 @@
+"""What one visitor's page remembers between reruns; nothing else touches session_state for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from playground.decoding.stepper import Stepper
+
+
+@dataclass
+class TextSession:
+    """The Text page of one visitor."""
+
+    identity: tuple = ()  # of model, prompt and seed: another one starts afresh
+    stepper: Stepper | None = None
+    pace: str = "still"  # or "play" (a token a tick), or "run" (as many as a tick holds)
+    layer: int = 0  # of the attention head that is enlarged
+    head: int = 0
+    head_is_chosen: bool = False  # until then the text shows the mean of all heads
+    problem: str = ""  # of the last action, shown until the next one
+    notes: list[str] = field(default_factory=list)  # what was wrong with the link
+
+
+def text_session() -> TextSession:
+    """Return this visitor's Text page."""
+    return st.session_state.setdefault("_text", TextSession())
+
+
+def tell(note: str) -> None:
+    """Keep a note about the link until the visitor dismisses it."""
+    session = text_session()
+    if note not in session.notes:
+        session.notes.append(note)
+
+
+def event(key: str, name: str) -> Any:
+    """Return what a component or chart of that key has just reported; for its callback."""
+    return (st.session_state.get(key) or {}).get(name)
+
+
+def take_value(key: str) -> Any:
+    """Return what a widget that only gives orders holds, and empty it; for its callback."""
+    value = st.session_state.get(key)
+    st.session_state[key] = None
+    return value
+
+
+def set_widget(key: str, value: Any) -> None:
+    """Set a widget as if the visitor had; for callbacks, which run before it is drawn."""
+    st.session_state[key] = value

@@ -1,0 +1,310 @@
+"""What a page shows of a session: the buttons, the text, the charts, and what hides in expanders.
+
+Every function draws from values and reports through callbacks; the order of a page is the order
+of these functions.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from playground.decoding.decide import Lane
+from playground.decoding.generate import dropped_tokens
+from playground.decoding.stepper import Stepper
+from playground.inspection.attention import MAP_TOKENS, Attention, HasAttention, attention
+from playground.tokenizers.text import visible
+from playground.traces import metrics
+from playground.traces.trace import Step
+from playground.ui import actions, charts, components
+from playground.ui.resources import Loaded, turn
+from playground.ui.state import TextSession
+
+COLORS = {  # what the text can be coloured by: title, end of the scale
+    "surprisal": ("surprisal", "8 bits or more"),
+    "entropy": ("entropy", "6 bits or more"),
+    "rank": ("rank", "100 or more"),
+    "attention": ("attention of the token before the cursor", "strongest"),
+}
+
+
+def buttons(session: TextSession, lane: Lane) -> None:
+    """Reset, Back, Step, Play and Run, with their keys."""
+    stepper, busy = session.stepper, session.pace != "still"
+    with st.container(horizontal=True, key="buttons"):
+        st.button("Step", type="primary", icon=":material/skip_next:", key="step",
+                  shortcut="Ctrl+Right", on_click=actions.step, args=(session, lane),
+                  disabled=stepper.has_ended)  # fmt: skip
+        st.button("Back", icon=":material/undo:", key="back", shortcut="Ctrl+Left",
+                  on_click=actions.back, args=(session,), disabled=stepper.cursor == 1,
+                  help="Undo one token; it stays in its branch.")  # fmt: skip
+        playing = session.pace == "play"
+        st.button("Pause" if playing else "Play", key="play",
+                  icon=":material/pause:" if playing else ":material/play_arrow:",
+                  on_click=actions.set_pace, args=(session, "play"),
+                  help="One token after another, at the speed set in the sidebar.")  # fmt: skip
+        running = session.pace == "run"
+        st.button("Stop" if running else "Run to end", key="run",
+                  icon=":material/stop:" if running else ":material/fast_forward:",
+                  on_click=actions.set_pace, args=(session, "run"),
+                  help="As fast as it goes, up to the number of tokens set in the sidebar.")  # fmt: skip
+        st.button("Reset", icon=":material/restart_alt:", key="reset", on_click=actions.reset,
+                  args=(session,), disabled=busy,
+                  help="Start again from the prompt; branches are forgotten.")  # fmt: skip
+
+
+def color_picker(has_attention: bool) -> str:
+    options = [name for name in COLORS if name != "attention" or has_attention]
+    return st.segmented_control(
+        "Colour the text by", options, default="surprisal", required=True, key="color",
+        help="**surprisal**: how unlikely the token was, −log₂ p.  \n**entropy**: how open the "
+        "choice was.  \n**rank**: 1 is the model's most likely token.",
+    )  # fmt: skip
+
+
+def text(session: TextSession, loaded: Loaded, color: str, seen: Attention | None) -> None:
+    """Draw the tokens of the branch; hovering tells the numbers, a click goes there."""
+    weights, of = None, ""
+    if seen is not None:
+        chosen = (session.layer, session.head) if session.head_is_chosen else (None, None)
+        weights = seen.over(session.stepper.cursor, *chosen)
+        of = f", layer {session.layer + 1}, head {session.head + 1}" if any(
+            c is not None for c in chosen
+        ) else ", mean of all heads"
+    data = strip_data(session.stepper, loaded.tokenizer, color, weights)
+    data["title"] += of
+    components.token_strip(
+        key="strip", data=data, on_go_change=lambda: actions.from_strip(session)
+    )
+
+
+def strip_data(stepper: Stepper, tokenizer, color: str, weights: Any | None = None) -> dict:
+    """Return what the token strip draws; `weights` are attention over all positions."""
+    steps = stepper.steps_by_position()
+    title, high = COLORS[color]
+    limit = stepper.model.context_length
+    first = 1
+    if limit is not None:
+        first += dropped_tokens(stepper.cursor, limit)
+    kinds = {"strategy": "", "prompt": "prompt", "user": "user"}
+    return {
+        "title": f"Colour: {title}",
+        "low": {"rank": "1", "attention": "none"}.get(color, "0"),
+        "high": high,
+        "texts": [_drawn(s.token, tokenizer) for s in steps],
+        "shares": [_share(s, color, weights) for s in steps],
+        "tips": [_tip(s, tokenizer, weights) for s in steps],
+        "kinds": [kinds[s.chosen_by] for s in steps],
+        "cursor": stepper.cursor,
+        "first": first,
+    }
+
+
+def _drawn(token: int, tokenizer) -> str:
+    """Return a token as running text: what cannot be seen becomes its label."""
+    plain = tokenizer.decode([token])
+    label = tokenizer.label(token)
+    if plain == "\n":
+        return "⏎\n"
+    return plain if plain and visible(plain).replace("␣", " ") == plain else label
+
+
+def _share(step: Step, color: str, weights: Any | None) -> float | None:
+    """Return where a token stands on the colour scale, 0 to 1."""
+    if color == "surprisal":
+        value = step.surprisal / 8
+    elif color == "entropy":
+        value = step.entropy_bits / 6
+    elif color == "rank":
+        value = math.log(step.rank) / math.log(100)
+    else:
+        if weights is None or step.position >= len(weights):
+            return None
+        value = float(weights[step.position]) / max(1e-9, float(weights.max()))
+    return round(min(1.0, value), 3)
+
+
+def _tip(step: Step, tokenizer, weights: Any | None) -> str:
+    by = {"strategy": "chosen by the strategy", "prompt": "given in the prompt",
+          "user": "taken by you"}[step.chosen_by]  # fmt: skip
+    lines = [
+        f"{tokenizer.label(step.token)}   position {step.position}, {by}",
+        f"probability {math.exp(step.logprob):.2%}, rank {step.rank}",
+        f"surprisal {step.surprisal:.2f} bits, entropy {step.entropy_bits:.2f} bits",
+    ]
+    if weights is not None and step.position < len(weights):
+        lines.append(f"attention {weights[step.position]:.1%}")
+    if step.slid:
+        lines.append(f"before this, {step.slid} old tokens left the window")
+    return "\n".join(lines)
+
+
+def candidates(session: TextSession, loaded: Loaded, lane: Lane, step: Step) -> None:
+    """Draw the distribution at the cursor through every processor; a click takes a token."""
+    label = loaded.tokenizer.label
+    verb = "would be taken" if session.stepper.at_end else "was taken"
+    st.markdown(f"**What can come at position {step.position}**")
+    st.text(
+        f"{label(step.token)} {verb}: probability {math.exp(step.logprob):.2%}, rank {step.rank} "
+        f"of {loaded.model.vocab_size}\nentropy {step.entropy_bits:.2f} bits, "
+        f"{step.kept} token{'s' if step.kept != 1 else ''} possible"
+    )
+    rows = charts.candidate_rows(step, label)
+    st.vega_lite_chart(
+        pd.DataFrame(rows), charts.candidates_spec(step.stages), key="candidates",
+        on_select=lambda: actions.from_chart(session, lane), width="stretch",
+        alt=f"Probabilities of the next token; the most likely is {rows[0]['name']}, "
+        f"{rows[0]['probability']:.0%}",
+    )  # fmt: skip
+    names = {f"{step.position}:{c.token}": f"{label(c.token)}   {math.exp(c.logprobs[0]):.2%}"
+             for c in step.candidates}  # fmt: skip
+    st.selectbox(
+        "Take another token", list(names), index=None, format_func=names.get, key="other",
+        on_change=actions.from_list, args=(session, lane), label_visibility="collapsed",
+        placeholder="Click a bar, or choose a token here to take it instead",
+    )  # fmt: skip
+
+
+def timeline(session: TextSession, loaded: Loaded) -> None:
+    """Draw surprisal and entropy over the text; a click goes there."""
+    stepper = session.stepper
+    steps = stepper.steps_by_position()
+    st.markdown("**How surprising the text is**: bars surprisal, line entropy")
+    made = stepper.branch.trace.steps
+    bits, entropy = metrics.bits_per_token(made), metrics.mean_entropy(made)
+    st.text(
+        f"{len(made)} tokens generated: {bits:.2f} bits each, perplexity "
+        f"{metrics.perplexity(made):.1f}\nmean entropy {entropy:.2f} bits, "
+        f"{metrics.share_top(made):.0%} were the model's first choice"
+        if made
+        else "Nothing generated yet: press Step, or click a bar.\n"
+    )
+    rows = charts.timeline_rows(
+        steps, [loaded.tokenizer.label(s.token) for s in steps], stepper.cursor
+    )
+    if rows:
+        st.vega_lite_chart(
+            pd.DataFrame(rows), charts.timeline_spec(), key="timeline", width="stretch",
+            on_select=lambda: actions.from_timeline(session),
+            alt=f"Surprisal and entropy of {len(rows)} tokens",
+        )  # fmt: skip
+
+
+def look_at(session: TextSession, loaded: Loaded) -> Attention:
+    """Return the attention of the position before the cursor."""
+    with turn():
+        return attention(loaded.model, session.stepper.prefix)
+
+
+def attention_section(session: TextSession, loaded: Loaded, seen: Attention) -> None:
+    """Draw every head's map, and one of them large."""
+    n_layer, n_head, size, _ = seen.maps.shape
+    session.layer, session.head = min(session.layer, n_layer - 1), min(session.head, n_head - 1)
+    label = loaded.tokenizer.label
+    st.caption(
+        f"Where each head reads from, among the newest {min(MAP_TOKENS, size)} tokens before the "
+        "cursor. Click a map to enlarge it; “attention” above the text colours the text by it. "
+        "What a head reads is not always what decides."
+    )
+    components.attention_maps(
+        key="maps",
+        data={
+            "maps": base64.b64encode((seen.maps * 255).round().astype("u1").tobytes()).decode(),
+            "layers": n_layer, "heads": n_head, "size": size,
+            "layer": session.layer, "head": session.head,
+            "labels": [label(t) for t in session.stepper.prefix[-size:]],
+        },
+        on_head_change=lambda: actions.from_maps(session),
+    )  # fmt: skip
+
+
+def branches(session: TextSession, loaded: Loaded) -> None:
+    """List the branches with their figures, and switch, rename or compare them."""
+    stepper, tokenizer = session.stepper, loaded.tokenizer
+    rows = []
+    for b in stepper.branches.values():
+        steps = b.trace.steps
+        own = [t for t in b.trace.tokens[b.forked_at or len(b.trace.prompt):]]
+        rows.append(
+            {
+                "branch": ("▸ " if b.name == stepper.current else "") + b.name,
+                "left": f"{b.origin} at {b.forked_at}" if b.origin else "the prompt",
+                "tokens": len(steps),
+                "bits a token": metrics.bits_per_token(steps) if steps else None,
+                "perplexity": metrics.perplexity(steps) if steps else None,
+                "its own text": "".join(_drawn(t, tokenizer) for t in own)[:500],
+            }
+        )  # fmt: skip
+    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="branch_table")
+    left, right = st.columns(2)
+    others = [name for name in stepper.branches if name != stepper.current]
+    left.selectbox(
+        "Go on with another branch", others, index=None, key="branch",
+        on_change=actions.from_branches, args=(session,), disabled=not others,
+        placeholder="Take another token somewhere to make a branch" if not others else "Choose …",
+    )  # fmt: skip
+    right.text_input("Rename this branch", key="rename", on_change=actions.rename,
+                     args=(session,), placeholder=stepper.current)  # fmt: skip
+
+
+def downloads(session: TextSession, loaded: Loaded, step: Step, seen: Attention | None) -> None:
+    """Offer the trace and every chart; files are made when they are asked for."""
+    stepper, label = session.stepper, loaded.tokenizer.label
+    trace = stepper.branch.trace
+    steps = stepper.steps_by_position()
+
+    def candidates_chart():
+        return charts.candidates_chart(charts.candidate_rows(step, label), step.stages)
+
+    def timeline_chart():
+        names = [label(s.token) for s in steps]
+        return charts.timeline_chart(charts.timeline_rows(steps, names, stepper.cursor))
+
+    def attention_chart():
+        weights = seen.maps[session.layer, session.head]
+        names = [label(t) for t in stepper.prefix[-len(weights) :]]
+        title = f"layer {session.layer + 1}, head {session.head + 1}"
+        return charts.attention_chart(weights, names, title)
+
+    files = {
+        "Trace (JSON)": ("trace.json", lambda: trace.to_json(label)),
+        "Trace (CSV)": ("trace.csv", lambda: trace.to_csv(label)),
+    }
+    drawn = {"Candidates": candidates_chart, "Timeline": timeline_chart}
+    if seen is not None:
+        drawn["Attention"] = attention_chart
+    for title, chart in drawn.items():
+        for kind in ("png", "svg"):
+            files[f"{title} ({kind.upper()})"] = (
+                f"{title.lower()}.{kind}",
+                lambda chart=chart, kind=kind: charts.render(chart(), kind),
+            )
+    with st.container(horizontal=True):
+        for title, (name, make) in files.items():
+            st.download_button(title, make, f"{trace.model}-{name}", key=f"get-{name}",
+                               on_click="ignore")  # fmt: skip
+
+
+def details(
+    session: TextSession, loaded: Loaded, step: Step | None, seen: Attention | None
+) -> None:
+    """Draw what hides in expanders; what is closed costs nothing."""
+    if isinstance(loaded.model, HasAttention):
+        with st.expander("Attention: where each head looks", key="maps_open",
+                         on_change="rerun") as part:  # fmt: skip
+            if part.open:
+                seen = seen or look_at(session, loaded)
+                attention_section(session, loaded, seen)
+    count = len(session.stepper.branches)
+    with st.expander(f"Branches ({count}): {session.stepper.current}", key="branches_open",
+                     on_change="rerun") as part:  # fmt: skip
+        if part.open:
+            branches(session, loaded)
+    with st.expander("Download the trace and the charts", key="downloads_open",
+                     on_change="rerun") as part:  # fmt: skip
+        if part.open and step is not None:
+            downloads(session, loaded, step, seen)
