@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import struct
 import tempfile
 from dataclasses import asdict
@@ -105,7 +106,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[ARModel, Any
             f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.vocab_size}",
         )
     weights = folder / "model.safetensors"
-    _check_header(weights, {name: tuple(t.shape) for name, t in model.state_dict().items()})
+    _check_header(weights, model.state_dict())
     try:
         tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
@@ -131,6 +132,8 @@ def read_config(folder: Path) -> dict:
     """
     path = folder / "config.json"
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise _problem(folder, "config.json is no file")
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise _problem(folder, f"config.json is larger than {MAX_CONFIG_BYTES // 2**20} MB")
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -138,7 +141,7 @@ def read_config(folder: Path) -> dict:
         raise _problem(folder, f"config.json cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise _problem(folder, f"config.json is not JSON ({error})") from error
-    if not isinstance(config, dict) or config.get("family") not in FAMILIES:
+    if not isinstance(config, dict) or config.get("family") not in tuple(FAMILIES):
         raise _problem(folder, f"config.json names no family of {', '.join(FAMILIES)}")
     return config
 
@@ -154,7 +157,8 @@ def _build(config: dict, folder: Path) -> ARModel:
         raise _problem(folder, f"config.json does not fit the family ({error})") from error
     with torch.device("meta"):
         model = model_class(model_config)
-    size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    parts = (*model.parameters(), *model.buffers())  # what is not stored is allocated too
+    size = sum(t.numel() * t.element_size() for t in parts)
     if size > MAX_WEIGHT_BYTES:
         raise _problem(
             folder,
@@ -163,10 +167,12 @@ def _build(config: dict, folder: Path) -> ARModel:
     return model
 
 
-def _check_header(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Compare the header of a safetensors file with its size and the model's shapes."""
+def _check_header(path: Path, expected: dict[str, torch.Tensor]) -> None:
+    """Compare the header of a safetensors file with its size and the model's tensors."""
     folder = path.parent
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise _problem(folder, "model.safetensors is no file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(8)
@@ -185,18 +191,25 @@ def _check_header(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
     if not isinstance(header, dict) or len(header) > MAX_TENSORS + 1:
         raise _problem(folder, f"model.safetensors must hold at most {MAX_TENSORS} tensors")
     header.pop("__metadata__", None)
-    if unlike := sorted(set(header) ^ set(shapes)):
+    if unlike := sorted(set(header) ^ set(expected)):
         raise _problem(
             folder, f"config and weights name different tensors: {', '.join(unlike[:3])}"
         )
     total = 0
     for name, entry in header.items():
-        shape = tuple(entry.get("shape", ())) if isinstance(entry, dict) else None
-        if shape != shapes[name]:
-            raise _problem(folder, f"{name} has shape {shape}, the config asks for {shapes[name]}")
-        if entry.get("dtype") not in ITEM_BYTES:
-            raise _problem(folder, f"{name} is of type {entry.get('dtype')!r}, which is not read")
-        total += torch.Size(shape).numel() * ITEM_BYTES[entry["dtype"]]
+        shape, dtype = (
+            (entry.get("shape"), entry.get("dtype")) if isinstance(entry, dict) else (None, None)
+        )
+        asked = list(expected[name].shape)
+        if shape != asked:
+            raise _problem(folder, f"{name} has shape {shape}, the config asks for {asked}")
+        if dtype not in tuple(ITEM_BYTES):
+            raise _problem(folder, f"{name} is of type {dtype!r}, which is not read")
+        if ("F" in dtype) != expected[name].is_floating_point():
+            raise _problem(
+                folder, f"{name} is of type {dtype}, the model computes in {expected[name].dtype}"
+            )
+        total += expected[name].numel() * ITEM_BYTES[dtype]
     if total != size - 8 - length:
         raise _problem(
             folder,

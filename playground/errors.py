@@ -1,4 +1,4 @@
-"""Problems that a user can mend; every message says what is wrong, the rule, and what to do next."""
+"""Problems that a user can mend; each message says what is wrong, the rule, and what to do next."""
 
 
 class PlaygroundError(Exception):

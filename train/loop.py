@@ -90,8 +90,9 @@ class Resume:
 
     def __init__(self, path: Path, config: dict):
         self.path, self.config = path, config
-        for litter in path.parent.glob(path.name + "*.tmp"):  # of a run killed while writing
-            litter.unlink()
+        for kind in ("safetensors", "json", "jsonl", "md"):  # of a run killed while writing
+            for litter in path.parent.glob(f"*.{kind}????????.tmp"):
+                litter.unlink()
 
     def save(self, model, optimizers, **facts) -> None:
         """Write everything a resumed run needs; `facts` are numbers and strings."""
@@ -114,14 +115,16 @@ class Resume:
             return None
         with safe_open(self.path, framework="pt") as file:
             facts = json.loads(file.metadata()["run"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         other = {k: v for k, v in facts["config"].items() if self.config.get(k) != v}
         if other:
             raise CheckpointError(
                 f"{self.path} belongs to a run with {other}. Give the same flags to go on with "
                 "it, another --out to start afresh, or delete the file."
             )
-        weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+        weights = {
+            n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")
+        }
         model.load_state_dict(weights)
         for i, optimizer in enumerate(optimizers):
             state: dict[int, dict[str, Tensor]] = {}

@@ -88,7 +88,10 @@ def encode(corpus: Corpus, tokenizer, held_out: float) -> tuple[torch.Tensor, to
     text = corpus.text
     cut = len(text) - round(held_out * len(text))
     if tokenizer.eos_token is None:
-        return (*(torch.tensor(tokenizer.encode(t)) for t in (text[:cut], text[cut:])), len(text) - cut)
+        return (
+            *(torch.tensor(tokenizer.encode(t)) for t in (text[:cut], text[cut:])),
+            len(text) - cut,
+        )
     train, start = [], 0
     for document in corpus.documents:  # the end token stands where the blank line stood
         if start + len(document) > cut:
@@ -266,7 +269,7 @@ def card(config: Config, info: dict) -> str:
 | data | {info["data"]} ({info["source"]}) |
 | licence of the data | {info["licence"]} |
 | held out | the last {config.held_out:.0%}: {info["held_out_characters"]:,} characters |
-| **bits per character** | **{info["held_out_bits_per_char"]}** on all of it, from these float16 weights |
+| **bits per character** | **{info["held_out_bits_per_char"]}** on all of it, stored as float16 |
 | time | {clock(info["seconds"])} on {info["machine"]} |
 | command | `{info["command"]}` |
 

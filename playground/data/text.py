@@ -44,9 +44,7 @@ def king_james(data_dir: Path = DATA_DIR) -> Corpus:
         [program, "-f", "gen1:1-rev22:21"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     verses = "\n".join(line.split(" ", 1)[1] for line in lines if " " in line)
-    return Corpus(
-        "King James Bible", (verses,), "public domain", "Debian package bible-kjv-text"
-    )
+    return Corpus("King James Bible", (verses,), "public domain", "Debian package bible-kjv-text")
 
 
 def moby_dick(data_dir: Path = DATA_DIR) -> Corpus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -36,9 +37,14 @@ class Lane:
         check_whole("seed", self.seed, 0, 2**53)
         check_whole("sample", self.sample, 0, 2**31)
 
-    @property
+    @cached_property
     def active(self) -> tuple[Processor, ...]:
         return tuple(p for p in self.processors if not p.is_off)
+
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """What a Step of this lane calls its stages."""
+        return ("model", *(str(p) for p in self.active))
 
     def noise(self, position: int) -> torch.Generator:
         """Return the generator of the decision at `position`, on the CPU for every device."""
@@ -76,19 +82,18 @@ def decide(
         noise = lane.noise(position) if lane.strategy.is_random else None
         _, token = lane.strategy.choose(stages[-1], Hypotheses(tokens, logits.new_zeros(1)), noise)
 
-    shaped = torch.cat(stages).double()  # (S, V)
-    logprobs = shaped.log_softmax(-1)
+    logprobs = torch.cat(stages).log_softmax(-1, dtype=torch.float64)  # (S, V)
     raw = logprobs[0]
-    n = min(n_candidates, vocab_size)
-    likely = logprobs[:: max(1, len(stages) - 1)].topk(n).indices.flatten()  # first, last stage
+    ends = logprobs[:: max(1, len(stages) - 1)]  # first and last stage
+    likely = ends.topk(min(n_candidates, vocab_size)).indices.flatten()
     ids = torch.cat((likely, token))
-    facts = torch.cat(
+    facts = torch.cat(  # integers become doubles, exactly
         (
-            ids.double(),
-            logprobs[:, ids].flatten(),
-            -(raw.exp() * raw).sum()[None],
-            (raw > raw[token]).sum()[None].double(),
-            shaped[-1].isfinite().sum()[None].double(),
+            ids,
+            logprobs.index_select(1, ids).flatten(),
+            (raw.exp() * raw).sum(-1, keepdim=True),
+            (raw > raw.index_select(0, token)).sum(-1, keepdim=True),
+            (stages[-1][0].abs() < torch.inf).sum(-1, keepdim=True),
         )
     ).tolist()
     return _step_from(facts, len(ids), lane, position, chosen_by, slid)
@@ -99,8 +104,8 @@ def _step_from(
 ) -> Step:
     """Unpack what `decide` packed; duplicates of a candidate are dropped here."""
     ids = [int(i) for i in facts[:n_ids]]
-    *columns, entropy, above, kept = facts[n_ids:]
-    rows = [columns[i * n_ids : (i + 1) * n_ids] for i in range(len(columns) // n_ids)]
+    *columns, minus_entropy, above, kept = facts[n_ids:]
+    rows = [columns[i : i + n_ids] for i in range(0, len(columns), n_ids)]
     found = dict(zip(ids, zip(*rows, strict=True), strict=True))
     ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
     token = ids[-1]
@@ -110,9 +115,9 @@ def _step_from(
         logprob=found[token][0],
         logprob_processed=found[token][-1],
         rank=int(above) + 1,
-        entropy=max(0.0, entropy),
+        entropy=max(0.0, -minus_entropy),
         kept=int(kept),
-        stages=("model", *(str(p) for p in lane.active)),
+        stages=lane.stages,
         candidates=tuple(Candidate(i, lps) for i, lps in ordered),
         chosen_by=chosen_by,
         slid=slid,
@@ -141,5 +146,3 @@ def score(logits: Tensor, tokens: Sequence[int]) -> tuple[Step, ...]:
              chosen_by="prompt")
         for i, (token, (lp, above, entropy)) in enumerate(zip(tokens, facts, strict=True), start=1)
     )  # fmt: skip
-
-

@@ -29,8 +29,8 @@ def prefill(model: ARModel, tokens: Sequence[int]) -> tuple[torch.Tensor, State]
     """
     if not tokens or min(tokens) < 0 or max(tokens) >= model.vocab_size:
         raise PromptError(
-            f"A prefix needs at least the start token, and tokens from 0 to {model.vocab_size - 1}. "
-            "Encode the prompt with this model's own tokenizer."
+            "A prefix needs at least the start token, and tokens from 0 to "
+            f"{model.vocab_size - 1}. Encode the prompt with this model's own tokenizer."
         )
     rows = torch.tensor([list(tokens)], device=device_of(model))
     return model.step(rows, model.initial_state(1))

@@ -43,7 +43,10 @@ def top_p(logits: Tensor, tokens: Tensor, p: float) -> Tensor:
 
 
 def min_p(logits: Tensor, tokens: Tensor, share: float) -> Tensor:
-    """Keep tokens at least `share` times as likely as the best (Nguyen et al., arXiv:2407.01082)."""
+    """Keep tokens at least `share` times as likely as the best one.
+
+    Nguyen et al. 2024, arXiv:2407.01082.
+    """
     floor = logits.amax(-1, keepdim=True) + math.log(share)
     return logits.masked_fill(logits < floor, -torch.inf)
 
@@ -153,6 +156,8 @@ class Processor:
 
     def __call__(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """Map logits (B, V) of what follows tokens (B, T) to new logits (B, V)."""
+        if self.is_off:
+            return logits
         return PROCESSORS[self.name].apply(logits, tokens, self.value)
 
     def __str__(self) -> str:

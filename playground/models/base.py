@@ -64,6 +64,9 @@ def check_room(model: ARModel, state: State, new_tokens: int) -> None:
         )
 
 
+SMALL_PRODUCT = 512  # of matrix entries; torch 2.11 draws the line at 400
+
+
 def rowwise_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute `F.linear` of x (B, N, K) so that no row's result depends on the rows beside it.
 
@@ -74,6 +77,8 @@ def rowwise_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     """
     if x.shape[0] == 1:
         return F.linear(x, weight, bias)
+    if weight.numel() < SMALL_PRODUCT:  # `bmm` has a kernel of its own for toys
+        return torch.cat([F.linear(row, weight, bias) for row in x.split(1)])
     y = torch.bmm(x, weight.t().expand(x.shape[0], -1, -1))  # (B, N, M)
     return y if bias is None else y + bias
 

@@ -77,8 +77,11 @@ class NGram(nn.Module):
         """Check what looking n-grams up relies on.
 
         Raises:
-            ConfigError: n-grams out of order, or counts below 1.
+            ConfigError: n-grams out of order, counts below 1, or discounts beyond the counts.
         """
+        counts = torch.arange(1, 4, device=self.discounts.device)
+        if (self.discounts <= 0).any() or (self.discounts >= counts).any():
+            raise ConfigError("a discount is not between 0 and the count it is taken from")
         for order in range(1, self.config.order + 1):
             grams, counts = getattr(self, f"grams_{order}"), getattr(self, f"counts_{order}")
             if (grams.diff() <= 0).any() or (grams < 0).any() or (counts < 1).any():

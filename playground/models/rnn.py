@@ -38,6 +38,15 @@ class LSTMConfig:
         check_range("dropout", self.dropout, 0.0, 0.9)
 
 
+def logistic(x: Tensor) -> Tensor:
+    """Compute 1 / (1 + exp(-x)) so that a value has the same bits wherever it stands in x.
+
+    `sigmoid` computes the last few values of a tensor by another formula than the others, so a
+    row beside others would differ from the same row alone unless its size is a multiple of 32.
+    """
+    return 0.5 * (0.5 * x).tanh() + 0.5
+
+
 @dataclass(frozen=True)
 class LSTMState:
     """Output h and cell c, each (n_layer, B, n_hidden); never written to."""
@@ -109,9 +118,9 @@ class LSTM(nn.Module):
             w_ih, w_hh, b_ih, b_hh = self.lstm.all_weights[layer]
             h, c = state.h[layer][:, None], state.c[layer][:, None]  # (B, 1, H)
             gates = rowwise_linear(x, w_ih, b_ih) + rowwise_linear(h, w_hh, b_hh)
-            i, f, g, o = gates.chunk(4, dim=-1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            x = o.sigmoid() * c.tanh()
+            i, f, _, o = logistic(gates).chunk(4, dim=-1)
+            c = f * c + i * gates.chunk(4, dim=-1)[2].tanh()
+            x = o * c.tanh()
             hs.append(x[:, 0])
             cs.append(c[:, 0])
         return x, torch.stack(hs), torch.stack(cs)

@@ -65,7 +65,8 @@ class CharTokenizer:
             unseen = sorted({c for c in text if c not in self._token})
             names = ", ".join(f"{visible(c)} (U+{ord(c):04X})" for c in unseen[:5])
             more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
-            known = visible("".join(c for c in self.symbols if not c.isalnum()))
+            others = [c for c in self.symbols if not c.isalnum()]
+            known = visible("".join(others[:40])) + ("…" if len(others) > 40 else "")
             raise PromptError(
                 f"This model has never seen {names}{more}: it knows {len(self.symbols)} characters "
                 f"(letters among them, and {known}). Remove what it does not know, or choose a "
@@ -93,6 +94,11 @@ class BPETokenizer:
             raise CheckpointError(
                 f"A byte-pair vocabulary needs the ids 0 to n - 1, n at most {MAX_VOCAB}, each "
                 f"once; got {len(vocab)} entries. Use another checkpoint."
+            )
+        if not set(_BYTE_OF) <= set(vocab) or not set().union(*vocab) <= set(_BYTE_OF):
+            raise CheckpointError(
+                "A byte-pair vocabulary must spell every one of the 256 bytes, and nothing else. "
+                "Use another checkpoint."
             )
         try:
             self._backend = Backend(BPE(vocab=vocab, merges=merges))
@@ -187,7 +193,7 @@ def tokenizer_from_json(data: dict) -> CharTokenizer | BPETokenizer:
             if any(len(pair) != 2 for pair in merges):
                 raise ValueError("a merge is not two pieces")
             return BPETokenizer(vocab, merges)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise CheckpointError(
             f"The tokenizer is damaged ({type(error).__name__}: {error}). Use another checkpoint."
         ) from error

@@ -18,6 +18,8 @@ from playground.errors import TraceError
 FORMAT = "playground-trace/1"
 MAX_STEPS = 100_000
 MAX_JSON_BYTES = 64 * 2**20
+MAX_WHOLE = 2**53  # the largest that JavaScript, and so any JSON, holds exactly
+CHOOSERS = ("strategy", "user", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Step:
     kept: int  # tokens the processors left
     stages: tuple[str, ...] = ("model",)  # "model", then each processor as it was applied
     candidates: tuple[Candidate, ...] = ()  # by raw probability, most likely first
-    chosen_by: str = "strategy"  # or "user", or "prompt"
+    chosen_by: str = "strategy"  # one of CHOOSERS
     slid: int = 0  # oldest tokens dropped from the window just before this decision
 
     @property
@@ -95,6 +97,7 @@ class Trace:
         """
         data = {"format": FORMAT, **asdict(self)}
         for step in data["steps"]:
+            step["logprob"] = _null(step["logprob"])
             step["logprob_processed"] = _null(step["logprob_processed"])
             for candidate in step["candidates"]:
                 candidate["logprobs"] = [_null(lp) for lp in candidate["logprobs"]]
@@ -121,11 +124,13 @@ class Trace:
                 raise ValueError(f"format is {data['format']!r}, not {FORMAT!r}")
             if len(data["steps"]) > MAX_STEPS:
                 raise ValueError(f"more than {MAX_STEPS} steps")
+            json.dumps(data["settings"], allow_nan=False)  # 1e999 would not be written again
+            prompt = tuple(_whole(token) for token in data["prompt"])
             return cls(
                 model=str(data["model"]),
-                prompt=tuple(int(token) for token in data["prompt"]),
-                seed=int(data["seed"]),
-                steps=tuple(_step(step) for step in data["steps"]),
+                prompt=prompt,
+                seed=_whole(data["seed"]),
+                steps=tuple(_step(s, at) for at, s in enumerate(data["steps"], len(prompt))),
                 settings=dict(data["settings"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -144,11 +149,21 @@ class Trace:
         )
         for s in self.steps:
             name = label(s.token)
-            if name[:1] in "=+-@":  # a spreadsheet would run it as a formula
+            if name.startswith(
+                ("=", "+", "-", "@", "\t", "\r")
+            ):  # a spreadsheet would run it as a formula
                 name = "'" + name
             writer.writerow(
-                [s.position, s.token, name, math.exp(s.logprob), math.exp(s.logprob_processed)]
-                + [s.surprisal, s.entropy_bits, s.rank, s.kept, s.chosen_by]
+                (
+                    *(
+                        s.position,
+                        s.token,
+                        name,
+                        math.exp(s.logprob),
+                        math.exp(s.logprob_processed),
+                    ),
+                    *(s.surprisal, s.entropy_bits, s.rank, s.kept, s.chosen_by),
+                )
             )
         return out.getvalue()
 
@@ -164,20 +179,36 @@ def _logprob(value: float | None) -> float:
     return number
 
 
-def _step(data: dict) -> Step:
+def _whole(value: int) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_WHOLE:
+        raise ValueError(f"{value!r} is no whole number from 0 to {MAX_WHOLE}")
+    return value
+
+
+def _step(data: dict, position: int) -> Step:
+    """Return the Step that `data` tells of, whose place in the sequence is `position`."""
+    stages = tuple(str(stage) for stage in data["stages"])
+    if data["position"] != position:
+        raise ValueError(f"a step of position {data['position']!r} stands at {position}")
+    if data["chosen_by"] not in CHOOSERS:
+        raise ValueError(f"chosen_by is {data['chosen_by']!r}")
+    if any(len(c["logprobs"]) != len(stages) for c in data["candidates"]):
+        raise ValueError(f"the candidates of position {position} do not fit its stages")
+    if not 0 <= data["entropy"] < math.inf:
+        raise ValueError(f"an entropy is {data['entropy']!r}")
     return Step(
-        position=int(data["position"]),
-        token=int(data["token"]),
+        position=position,
+        token=_whole(data["token"]),
         logprob=_logprob(data["logprob"]),
         logprob_processed=_logprob(data["logprob_processed"]),
-        rank=int(data["rank"]),
+        rank=_whole(data["rank"]),
         entropy=float(data["entropy"]),
-        kept=int(data["kept"]),
-        stages=tuple(str(stage) for stage in data["stages"]),
+        kept=_whole(data["kept"]),
+        stages=stages,
         candidates=tuple(
-            Candidate(int(c["token"]), tuple(_logprob(lp) for lp in c["logprobs"]))
+            Candidate(_whole(c["token"]), tuple(_logprob(lp) for lp in c["logprobs"]))
             for c in data["candidates"]
         ),
-        chosen_by=str(data["chosen_by"]),
-        slid=int(data["slid"]),
+        chosen_by=data["chosen_by"],
+        slid=_whole(data["slid"]),
     )
