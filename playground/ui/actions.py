@@ -33,7 +33,8 @@ def open_session(loaded: Loaded, prompt: str, lane: Lane, slide: bool) -> TextSe
                 loaded.model, loaded.card.name, tokens,
                 seed=lane.seed, eos_token=tokenizer.eos_token, slide=slide,
             )  # fmt: skip
-    session.stepper.slide = slide
+    if session.stepper.slide != slide:
+        session.stepper.slide, session.problem = slide, ""
     return session
 
 

@@ -1,0 +1,194 @@
+"""Stepper: forward and back, another token, branches, and a full context."""
+
+import pytest
+import torch
+from tests.helpers import CONTEXT_LENGTH, MODELS, VOCAB_SIZE, ngram, transformer
+
+from playground.decoding.decide import Lane
+from playground.decoding.generate import generate_trace
+from playground.decoding.processors import Processor
+from playground.decoding.stepper import KEPT_STATES, MAX_BRANCHES, Stepper
+from playground.decoding.strategies import Greedy, Sample
+from playground.errors import ConfigError, ContextFullError, PromptError
+
+PROMPT = (VOCAB_SIZE - 1, 1, 2, 3)
+LANE = Lane(Sample(), (Processor("temperature", 0.9),), seed=5)
+
+
+def stepped(model, count: int, lane: Lane = LANE, **options) -> Stepper:
+    stepper = Stepper(model, "test", PROMPT, seed=lane.seed, **options)
+    for _ in range(count):
+        assert stepper.step(lane)
+    return stepper
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_stepping_gives_the_trace_that_generate_gives(name):
+    model = MODELS[name]()
+    stepper = stepped(model, 20)
+    assert stepper.branch.trace == generate_trace(model, "test", PROMPT, LANE, max_new_tokens=20)
+
+
+def test_what_is_announced_is_what_is_taken():
+    stepper = stepped(transformer(), 3)
+    announced = stepper.peek(LANE)
+    stepper.step(LANE)
+    assert stepper.branch.trace.steps[-1] == announced
+
+
+def test_back_and_on_again_walks_the_same_branch():
+    stepper = stepped(transformer(), 10)
+    tokens = stepper.tokens
+    for _ in range(6):
+        stepper.back()
+    for _ in range(6):
+        stepper.step(LANE)
+    assert stepper.tokens == tokens and stepper.at_end
+    assert list(stepper.branches) == ["branch 1"]
+
+
+def test_back_stops_before_the_first_token():
+    stepper = stepped(ngram(), 1)
+    while stepper.back():
+        pass
+    assert stepper.cursor == 1
+    assert stepper.prefix == PROMPT[:1]
+
+
+def test_taking_another_token_makes_a_branch_and_keeps_the_old_one():
+    stepper = stepped(transformer(), 8)
+    before = stepper.branch.trace
+    stepper.go_to(7)
+    other = (stepper.tokens[7] + 1) % VOCAB_SIZE
+    stepper.take(other, LANE)
+    assert stepper.current == "branch 2"
+    assert stepper.branches["branch 1"].trace == before
+    assert stepper.tokens == (*before.tokens[:7], other)
+    assert stepper.branch.origin == "branch 1" and stepper.branch.forked_at == 7
+    assert stepper.branch.trace.steps[-1].chosen_by == "user"
+    stepper.switch("branch 1")
+    assert stepper.tokens == before.tokens and stepper.at_end
+
+
+def test_taking_the_token_that_is_there_only_moves_the_cursor():
+    stepper = stepped(transformer(), 4)
+    stepper.go_to(5)
+    stepper.take(stepper.tokens[5], LANE)
+    assert stepper.cursor == 6 and len(stepper.branches) == 1
+
+
+def test_a_branch_inside_the_prompt_has_a_shorter_prompt():
+    stepper = stepped(transformer(), 4)
+    stepper.go_to(2)
+    stepper.take(9, LANE)
+    assert stepper.branch.trace.prompt == PROMPT[:2]
+    assert stepper.tokens == (*PROMPT[:2], 9)
+    assert [s.chosen_by for s in stepper.steps_by_position()] == ["prompt", "user"]
+
+
+def test_a_branch_goes_on_as_if_its_prefix_had_been_the_prompt():
+    stepper = stepped(transformer(), 8)
+    stepper.go_to(7)
+    stepper.take((stepper.tokens[7] + 1) % VOCAB_SIZE, LANE)
+    prefix = stepper.tokens
+    for _ in range(10):
+        stepper.step(LANE)
+    fresh = generate_trace(stepper.model, "test", prefix, LANE, max_new_tokens=10)
+    assert stepper.tokens == fresh.tokens
+
+
+def test_changed_settings_branch_off_where_they_change_the_choice():
+    stepper = stepped(transformer(), 6)
+    greedy = Lane(Greedy())
+    stepper.go_to(len(PROMPT))
+    for _ in range(6):
+        stepper.step(greedy)
+    expected = generate_trace(stepper.model, "test", PROMPT, greedy, max_new_tokens=6)
+    assert stepper.tokens == expected.tokens
+
+
+def test_looking_back_shows_the_decision_as_it_was_made():
+    stepper = stepped(transformer(), 6)
+    made = stepper.branch.trace.steps[2]
+    stepper.go_to(made.position)
+    assert stepper.look(LANE) == made
+    anew = stepper.look(Lane(Sample(), (Processor("top_k", 3),), seed=5))
+    assert anew.token == made.token and anew.stages == ("model", "top_k=3")
+
+
+def test_prompt_tokens_are_scored_like_a_forward_pass():
+    model = transformer()
+    stepper = Stepper(model, "test", PROMPT)
+    logprobs = model(torch.tensor([PROMPT]))[0].log_softmax(-1)
+    for i, step in enumerate(stepper.steps_by_position()):
+        assert step.logprob == pytest.approx(logprobs[i, PROMPT[i + 1]].item(), abs=1e-4)
+
+
+def test_memory_stays_bounded_and_old_places_can_be_visited():
+    stepper = stepped(ngram(), 3 * KEPT_STATES)
+    assert len(stepper._memory) <= KEPT_STATES
+    stepper.go_to(5)
+    assert stepper.look(LANE).position == 5
+
+
+def test_a_full_context_says_so_and_slides_when_asked():
+    stepper = stepped(transformer(), CONTEXT_LENGTH - len(PROMPT) + 1)
+    with pytest.raises(ContextFullError, match="Slide the window"):
+        stepper.peek(LANE)
+    stepper.slide = True
+    for _ in range(CONTEXT_LENGTH):
+        assert stepper.step(LANE)
+    steps = stepper.branch.trace.steps
+    assert [s.slid for s in steps if s.slid]
+    assert stepper.branch.trace == generate_trace(
+        stepper.model, "test", PROMPT, LANE, max_new_tokens=len(steps), slide=True
+    )
+
+
+@pytest.mark.parametrize("length", [CONTEXT_LENGTH + 1, 3 * CONTEXT_LENGTH])
+def test_a_prompt_beyond_the_context_is_scored_in_windows(length):
+    prompt = (VOCAB_SIZE - 1, *(i % 7 for i in range(length)))
+    with pytest.raises(ContextFullError):
+        Stepper(transformer(), "test", prompt)
+    stepper = Stepper(transformer(), "test", prompt, slide=True)
+    assert [s.position for s in stepper.steps_by_position()] == list(range(1, length + 1))
+
+
+def test_the_end_token_ends_a_branch():
+    model = ngram()
+    eos = generate_trace(model, "test", PROMPT, LANE, max_new_tokens=3).tokens[-1]
+    stepper = Stepper(model, "test", PROMPT, seed=5, eos_token=eos)
+    while stepper.step(LANE):
+        pass
+    assert stepper.has_ended and stepper.tokens[-1] == eos
+
+
+def test_names_are_kept_apart():
+    stepper = stepped(ngram(), 4)
+    stepper.rename("mine")
+    stepper.go_to(5)
+    stepper.take((stepper.tokens[5] + 1) % VOCAB_SIZE, LANE)
+    assert stepper.branch.origin == "mine"
+    with pytest.raises(ConfigError, match="name"):
+        stepper.rename("mine")
+    with pytest.raises(ConfigError):
+        stepper.rename("   ")
+    with pytest.raises(ConfigError):
+        stepper.rename("x" * 61)
+
+
+def test_branches_are_bounded():
+    stepper = stepped(ngram(), 1)
+    with pytest.raises(ConfigError, match="Reset"):
+        for i in range(MAX_BRANCHES + 1):
+            stepper.go_to(len(PROMPT))
+            stepper.take(i % VOCAB_SIZE if i % VOCAB_SIZE != stepper.tokens[4] else 0, LANE)
+            stepper.switch("branch 1")
+
+
+def test_unknown_tokens_are_refused():
+    stepper = stepped(ngram(), 1)
+    with pytest.raises(ConfigError, match="no token"):
+        stepper.take(VOCAB_SIZE, LANE)
+    with pytest.raises(PromptError):
+        Stepper(ngram(), "test", (VOCAB_SIZE,))

@@ -1,0 +1,142 @@
+"""The pages run without an exception, and their widgets do what they say."""
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from tests.helpers import ROOT, shipped_folders
+
+from playground.ui import controls
+
+TEXT = str(ROOT / "pages" / "1_Text.py")
+
+
+def text_page(**query: str) -> AppTest:
+    page = AppTest.from_file(TEXT, default_timeout=60)
+    for key, value in query.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def stepper_of(page: AppTest):
+    return page.session_state["_text"].stepper
+
+
+def messages(page: AppTest) -> str:
+    return " ".join(e.value for e in [*page.error, *page.warning, *page.info])
+
+
+def test_home_opens_and_names_the_models():
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert not page.exception
+    assert "7-gram" in " ".join(c.value for c in page.caption)
+
+
+@pytest.mark.parametrize("name", [folder.name for folder in shipped_folders()])
+def test_every_shipped_model_steps(name):
+    page = text_page(model=name)
+    for expected in (1, 2):
+        page.button(key="step").click().run()
+        assert not page.exception
+        assert len(stepper_of(page).branch.trace.steps) == expected
+
+
+def test_back_and_reset_go_back():
+    page = text_page(model="kjv-char-ngram")
+    for _ in range(3):
+        page.button(key="step").click().run()
+    page.button(key="back").click().run()
+    stepper = stepper_of(page)
+    assert stepper.cursor == len(stepper.tokens) - 1
+    page.button(key="reset").click().run()
+    assert stepper_of(page).branch.trace.steps == ()
+
+
+def test_a_slider_redraws_and_never_regenerates():
+    page = text_page(model="kjv-char-ngram")
+    for _ in range(3):
+        page.button(key="step").click().run()
+    before = stepper_of(page).branch.trace
+    page.slider(key="temperature").set_value(0.5).run()
+    assert not page.exception
+    assert stepper_of(page).branch.trace == before
+
+
+def test_the_link_sets_every_control():
+    page = text_page(
+        model="kjv-char-ngram", prompt="And he ", strategy="greedy", seed="7", temperature="0.5",
+        top_k="9", top_p="0.8", min_p="0.02", typical_p="0.9", repetition_penalty="1.1",
+    )  # fmt: skip
+    page.button(key="step").click().run()
+    trace = stepper_of(page).branch.trace
+    assert (trace.model, trace.seed) == ("kjv-char-ngram", 7)
+    assert trace.settings["strategy"] == "greedy"
+    names = [name for name, _ in trace.settings["processors"]]
+    assert names == ["repetition_penalty", "temperature", "top_k", "top_p", "min_p", "typical_p"]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"model": "gpt-9"}, "names the model “gpt-9”"),
+        ({"strategy": "<b>guess</b>"}, "names the strategy"),
+        ({"seed": "soon"}, "sets seed"),
+        ({"seed": "-4"}, "sets seed"),
+        ({"temperature": "nan"}, "sets temperature"),
+        ({"top_k": "99999"}, "sets top_k"),
+    ],
+)
+def test_a_link_that_names_nothing_says_so_and_the_page_stays(query, says):
+    page = text_page(**query)
+    assert says in messages(page)
+    page.button(key="step").click().run()
+    assert not page.exception
+    assert len(stepper_of(page).branch.trace.steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        ("caf\u00e9", "U+00E9"),
+        ("a\0b", "U+0000"),
+        ("\u05e9\u05dc\u05d5\u05dd", "has never seen"),
+        ("a\u200bb", "⟨U+200B⟩"),
+        ("<script>alert(1)</script>", "has never seen"),
+        ("x" * 100_000, "100,000 characters"),
+        ("", "The prompt is empty"),
+    ],
+)
+def test_prompts_that_cannot_be_read_are_explained(prompt, says):
+    page = text_page(model="kjv-char-ngram")
+    page.text_area(key="prompt").set_value(prompt).run()
+    assert not page.exception
+    assert says in messages(page)
+    page.text_area(key="prompt").set_value(controls.PROMPT).run()
+    page.button(key="step").click().run()
+    assert not page.exception
+    assert len(stepper_of(page).branch.trace.steps) == 1
+
+
+def test_a_prompt_longer_than_the_context_offers_to_slide():
+    page = text_page(model="kjv-char-transformer", prompt="And it came to pass. " * 60)
+    assert "context is full" in messages(page)
+    slide = next(b for b in page.button if b.label == "Slide the window")
+    slide.click().run()
+    assert not page.exception and not page.error
+    page.button(key="step").click().run()
+    assert len(stepper_of(page).branch.trace.steps) == 1
+
+
+def test_a_damaged_checkpoint_is_a_message_not_a_traceback(tmp_path, monkeypatch):
+    from playground import registry
+
+    folder = tmp_path / "checkpoints" / "broken"
+    folder.mkdir(parents=True)
+    tokenizer = {"type": "characters", "symbols": "abc"}
+    config = {"family": "ngram", "model": {"vocab_size": 4}, "tokenizer": tokenizer}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    page = text_page(model="broken")
+    assert "checkpoint 'broken' cannot be used" in messages(page)
