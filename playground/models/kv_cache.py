@@ -8,7 +8,6 @@ second child of the same parent finds that room taken and gets a copy.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,13 +69,18 @@ class KVCache:
         memory[..., : self.length, :] = old[..., : self.length, :]
         return KVCache(_Buffer(memory, end), end)
 
-    def write(self, layer: int, kv: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Store keys and values (B, H, N, D) at the end; return all of both (B, H, length, D)."""
-        new = kv[0].shape[2]
-        pair = tuple(memory.narrow(2, 0, self.length) for memory in self.buffer.memory[layer])
-        for memory, values in zip(pair, kv, strict=True):
-            memory.narrow(2, self.length - new, new).copy_(values)
-        return pair
+    def slots(self, new_tokens: int) -> tuple[Tensor, ...]:
+        """Return where each layer stores keys and values (2, B, H, N, D) of the newest tokens."""
+        return self.buffer.memory.narrow(4, self.length - new_tokens, new_tokens).unbind(0)
+
+    def keys_values(self) -> tuple[Tensor, ...]:
+        """Return all keys, then all values, of each layer in turn: (B * H, length, D) each.
+
+        They are views, made in one go, because to a small model every call counts.
+        """
+        n_layer, _, B, H, capacity, D = self.buffer.memory.shape
+        memory = self.buffer.memory.view(2 * n_layer, B * H, capacity, D)
+        return memory.narrow(2, 0, self.length).unbind(0)
 
     def select(self, rows: Tensor) -> KVCache:
         """Return the State whose row i is this one's `rows[i]`."""

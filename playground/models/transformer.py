@@ -86,8 +86,12 @@ def _angles(length: int, size: int) -> Tensor:
 def rotate(x: Tensor, cos_sin: Tensor) -> Tensor:
     """Turn each pair (x_i, x_{i + D/2}) of x (..., T, D) by its position's angle."""
     cos, sin = cos_sin.to(x.dtype).unbind()
-    swapped = x.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
-    return torch.addcmul(x * cos, swapped, sin)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)  # rolled: halves swapped
+
+
+def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """Apply `norm` without what calling a module costs, a third of it at one position."""
+    return torch.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
 class Block(nn.Module):
@@ -106,19 +110,19 @@ class Block(nn.Module):
         self.contract = nn.Linear(4 * n_embd, n_embd, bias=False)
 
     def query_key_value(
-        self, x: Tensor, cos_sin: Tensor | None, linear=F.linear
+        self, x: Tensor, cos_sin: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return q, k, v of x (B, T, C), each (B, H, T, D), q and k rotated if asked."""
         B, T, C = x.shape
-        qkv = linear(self.norm_attention(x), self.qkv.weight)
+        qkv = F.linear(self.norm_attention(x), self.qkv.weight)
         qkv = qkv.view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
         if cos_sin is None:
             return qkv.unbind()
         return (*rotate(qkv[:2], cos_sin), qkv[2])
 
-    def mlp(self, x: Tensor, linear=F.linear) -> Tensor:
-        hidden = F.relu(linear(self.norm_mlp(x), self.expand.weight))
-        return linear(hidden * hidden, self.contract.weight)
+    def mlp(self, x: Tensor) -> Tensor:
+        hidden = F.relu(F.linear(self.norm_mlp(x), self.expand.weight))
+        return F.linear(hidden * hidden, self.contract.weight)
 
     def forward(self, x: Tensor, cos_sin: Tensor | None) -> Tensor:
         """Map the stream (B, T, C) to itself, all positions at once."""
@@ -129,17 +133,40 @@ class Block(nn.Module):
         return x + F.dropout(self.mlp(x), self.dropout, self.training)
 
     def decode(
-        self, x: Tensor, cos_sin: Tensor | None, cache: KVCache, layer: int, mask: Tensor | None
+        self,
+        x: Tensor,
+        cos_sin: tuple[Tensor, Tensor] | None,
+        slot: Tensor,
+        past: tuple[Tensor, Tensor],
+        mask: Tensor | None,
     ) -> Tensor:
-        """Map the stream (B, N, C) of the newest N positions, with the past from `cache`."""
-        q, *kv = self.query_key_value(x, cos_sin, rowwise_linear)
-        k, v = cache.write(layer, kv)
+        """Add to the stream x (B, N, C) of the newest N positions, in place.
+
+        Their keys and values go into `slot` (2, B, H, N, D), which is the end of `past`, all keys
+        and all values (B * H, T, D). Works in place, and in as few calls as there are, because
+        the calls, not the arithmetic, are what a small model's step costs.
+        """
+        B, N, C = x.shape
+        H, D = self.n_head, C // self.n_head
+        qkv = rowwise_linear(layer_norm(x, self.norm_attention), self.qkv.weight)
+        qkv = qkv.view(B, N, 3, H, D).permute(2, 0, 3, 1, 4)  # (3, B, H, N, D)
+        if cos_sin is not None:
+            qk, (cos, sin) = qkv[:2], cos_sin
+            swapped = qk.roll(D // 2, -1)
+            qk.mul_(cos).addcmul_(swapped, sin)  # as `rotate` does
+        slot.copy_(qkv[1:])
+        k, v = past
         if mask is None:  # the fused kernel's split of the work, and so its sums, depend on B
-            heads = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v
+            scores = torch.bmm(qkv[0].reshape(B * H, N, D), k.transpose(1, 2))
+            heads = torch.bmm(scores.mul_(D**-0.5).softmax(-1), v).view(B, N, C)  # N is 1
         else:
-            heads = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        x = x + rowwise_linear(heads.transpose(1, 2).flatten(2), self.project.weight)
-        return x + self.mlp(x, rowwise_linear)
+            k, v = k.view(B, H, -1, D), v.view(B, H, -1, D)
+            heads = F.scaled_dot_product_attention(qkv[0], k, v, attn_mask=mask)
+            heads = heads.transpose(1, 2).flatten(2)
+        x += rowwise_linear(heads, self.project.weight)
+        hidden = rowwise_linear(layer_norm(x, self.norm_mlp), self.expand.weight).relu_()
+        x += rowwise_linear(hidden.mul_(hidden), self.contract.weight)
+        return x
 
 
 class Transformer(nn.Module):
@@ -172,7 +199,7 @@ class Transformer(nn.Module):
     def _embed(self, tokens: Tensor, start: int) -> tuple[Tensor, Tensor | None]:
         """Return the stream (B, T, C) and, for rotary positions, the angles of start..start+T."""
         end = start + tokens.shape[1]
-        x = self.embedding(tokens)
+        x = F.embedding(tokens, self.embedding.weight)
         if self.config.positions == "rotary":
             return x, self.table[:, start:end]
         if self.config.positions == "learned":
@@ -207,10 +234,13 @@ class Transformer(nn.Module):
         if N > 1:  # token i of the chunk sees the whole past and the chunk up to itself
             mask = torch.ones(N, cache.length, dtype=torch.bool, device=tokens.device)
             mask = mask.tril(diagonal=state.length)
-        x, cos_sin = self._embed(tokens, state.length)
+        x, angles = self._embed(tokens, state.length)
+        cos_sin = None if angles is None else angles.to(x.dtype).unbind()
+        slots, keys_values = cache.slots(N), cache.keys_values()
         for layer, block in enumerate(self.blocks):
-            x = block.decode(x, cos_sin, cache, layer, mask)
-        x = self.norm(x[:, -1:])
+            past = keys_values[2 * layer : 2 * layer + 2]
+            x = block.decode(x, cos_sin, slots[layer], past, mask)
+        x = layer_norm(x[:, -1:], self.norm)
         return rowwise_linear(x, self.embedding.weight)[:, 0], cache
 
     @torch.inference_mode()
