@@ -22,7 +22,8 @@ with st.container(border=True):
         "and after temperature, top-k and top-p, how surprising each choice was, where attention "
         "looked. Take another token than the model would, and compare where it leads."
     )
-    st.caption(" · ".join(card.title for card in available("text").values()))
+    titles = [controls.plain(card.title) for card in available("text").values()]
+    st.caption(", ".join(titles))
 
 st.caption(
     "The models are small and were trained for this page on old books and speeches. What they "

@@ -24,21 +24,21 @@ with st.sidebar:
         lane = controls.lane_controls()
         length, slide, speed = controls.length_controls()
     except PlaygroundError as error:
-        st.error(str(error))
+        st.error(controls.plain(str(error)))
         st.stop()
 
 for note in state.text_session().notes:
-    st.warning(note, icon=":material/link_off:")
+    st.warning(controls.plain(note), icon=":material/link_off:")
 
 try:
     loaded = resources.load_model(card)
     session = actions.open_session(loaded, prompt, lane, slide)
 except ContextFullError as error:
-    st.error(str(error))
+    st.error(controls.plain(str(error)))
     st.button("Slide the window", on_click=state.set_widget, args=("slide", True))
     st.stop()
 except PlaygroundError as error:
-    st.error(str(error))
+    st.error(controls.plain(str(error)))
     st.stop()
 if not prompt:
     st.info("The prompt is empty: the model begins from its start token, as in the middle of a text.")
@@ -63,7 +63,7 @@ def playground(session: TextSession, loaded: Loaded, lane: Lane, length: int) ->
     except PlaygroundError as error:
         problem = str(error)
     if problem:
-        st.error(problem)
+        st.error(controls.plain(problem))
     left, right = st.columns([3, 2], gap="large")
     with left:
         if step is not None:

@@ -24,8 +24,7 @@ def open_session(loaded: Loaded, prompt: str, lane: Lane, slide: bool) -> TextSe
     session = state.text_session()
     identity = (loaded.card.name, id(loaded.model), prompt, lane.seed)
     if session.identity != identity or session.stepper is None:
-        session.stepper, session.pace, session.problem = None, "still", ""
-        session.identity = identity
+        session.pace = "still"  # but what there was is kept until the new prompt has been read
         tokenizer = loaded.tokenizer
         tokens = [tokenizer.bos_token, *tokenizer.encode(prompt)]
         with turn():
@@ -33,6 +32,7 @@ def open_session(loaded: Loaded, prompt: str, lane: Lane, slide: bool) -> TextSe
                 loaded.model, loaded.card.name, tokens,
                 seed=lane.seed, eos_token=tokenizer.eos_token, slide=slide,
             )  # fmt: skip
+        session.identity, session.problem = identity, ""
     if session.stepper.slide != slide:
         session.stepper.slide, session.problem = slide, ""
     return session

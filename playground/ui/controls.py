@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import streamlit as st
@@ -44,12 +45,17 @@ def page_setup(title: str) -> None:
                 return  # a page that is run by itself, as tests do, has no others
 
 
+def plain(text: str) -> str:
+    """Return `text` so that Markdown shows it as it is: messages quote what visitors wrote."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)
+
+
 def model_picker(cards: dict[str, ModelCard]) -> ModelCard:
     """Choose a model by name."""
     names = list(cards)
     _name_strangers("model", names)
     name = st.selectbox("Model", names, key="model", bind="query-params")
-    st.caption(f"**{cards[name].title}**  \n{cards[name].summary}")
+    st.caption(f"**{plain(cards[name].title)}**  \n{plain(cards[name].summary)}")
     return cards[name]
 
 

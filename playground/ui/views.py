@@ -177,8 +177,8 @@ def timeline(session: TextSession, loaded: Loaded) -> None:
     made = stepper.branch.trace.steps
     bits, entropy = metrics.bits_per_token(made), metrics.mean_entropy(made)
     st.text(
-        f"{len(made)} tokens generated: {bits:.2f} bits each, perplexity "
-        f"{metrics.perplexity(made):.1f}\nmean entropy {entropy:.2f} bits, "
+        f"{stepper.current} of {len(stepper.branches)}: {len(made)} tokens, {bits:.2f} bits each, "
+        f"perplexity {metrics.perplexity(made):.1f}\nmean entropy {entropy:.2f} bits, "
         f"{metrics.share_top(made):.0%} were the model's first choice"
         if made
         else "Nothing generated yet: press Step, or click a bar.\n"
@@ -299,8 +299,7 @@ def details(
             if part.open:
                 seen = seen or look_at(session, loaded)
                 attention_section(session, loaded, seen)
-    count = len(session.stepper.branches)
-    with st.expander(f"Branches ({count}): {session.stepper.current}", key="branches_open",
+    with st.expander("Branches: keep, compare, go back to", key="branches_open",
                      on_change="rerun") as part:  # fmt: skip
         if part.open:
             branches(session, loaded)
