@@ -41,7 +41,9 @@ except PlaygroundError as error:
     st.error(controls.plain(str(error)))
     st.stop()
 if not prompt:
-    st.info("The prompt is empty: the model begins from its start token, as in the middle of a text.")
+    st.info(
+        "The prompt is empty: the model begins from its start token, as in the middle of a text."
+    )
 
 interval = actions.tick_interval(session, speed)
 
@@ -70,7 +72,7 @@ def playground(session: TextSession, loaded: Loaded, lane: Lane, length: int) ->
             views.candidates(session, loaded, lane, step)
     with right:
         views.timeline(session, loaded)
-    views.details(session, loaded, step, seen)
+    views.details(session, loaded, step, seen, color)
 
 
 playground(session, loaded, lane, length)

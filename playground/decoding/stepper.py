@@ -93,9 +93,9 @@ class Stepper:
         """True if nothing can follow: the end token, or no more room on the page."""
         return self.prefix[-1] == self.eos_token or len(self.prefix) >= MAX_TOKENS
 
-    def steps_by_position(self) -> list[Step]:
-        """Return a Step for every token after BOS: the prompt's, then the decisions."""
-        trace = self.branch.trace
+    def steps_by_position(self, name: str | None = None) -> list[Step]:
+        """Return a Step for every token after BOS of a branch: the prompt's, then the decisions."""
+        trace = self.branches[name or self.current].trace
         return [*self.prompt_steps[: len(trace.prompt) - 1], *trace.steps]
 
     def peek(self, lane: Lane) -> Step:

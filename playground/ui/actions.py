@@ -41,6 +41,7 @@ def open_session(loaded: Loaded, prompt: str, lane: Lane, slide: bool) -> TextSe
 def attempt(session: TextSession, action: Callable[[Stepper], object]) -> None:
     """Do one thing to the stepper; a problem stops playing and is shown."""
     session.problem = ""
+    session.notes.clear()
     try:
         with turn():
             action(session.stepper)

@@ -15,7 +15,6 @@ import streamlit as st
 
 from playground.decoding.decide import Lane
 from playground.decoding.generate import dropped_tokens
-from playground.decoding.stepper import Stepper
 from playground.inspection.attention import MAP_TOKENS, Attention, HasAttention, attention
 from playground.tokenizers.text import visible
 from playground.traces import metrics
@@ -72,24 +71,27 @@ def text(session: TextSession, loaded: Loaded, color: str, seen: Attention | Non
     if seen is not None:
         chosen = (session.layer, session.head) if session.head_is_chosen else (None, None)
         weights = seen.over(session.stepper.cursor, *chosen)
-        of = f", layer {session.layer + 1}, head {session.head + 1}" if any(
-            c is not None for c in chosen
-        ) else ", mean of all heads"
-    data = strip_data(session.stepper, loaded.tokenizer, color, weights)
-    data["title"] += of
-    components.token_strip(
-        key="strip", data=data, on_go_change=lambda: actions.from_strip(session)
-    )
-
-
-def strip_data(stepper: Stepper, tokenizer, color: str, weights: Any | None = None) -> dict:
-    """Return what the token strip draws; `weights` are attention over all positions."""
+        of = (
+            f", layer {session.layer + 1}, head {session.head + 1}"
+            if any(c is not None for c in chosen)
+            else ", mean of all heads"
+        )
+    stepper = session.stepper
+    first = 1 + dropped_tokens(stepper.cursor, stepper.model.context_length)
     steps = stepper.steps_by_position()
+    data = strip_data(steps, loaded.tokenizer, color, stepper.cursor, first, weights)
+    data["title"] += of
+    components.token_strip(key="strip", data=data, on_go_change=lambda: actions.from_strip(session))
+
+
+def strip_data(
+    steps: list[Step], tokenizer, color: str, cursor: int, first: int = 1, weights=None
+) -> dict:
+    """Return what the token strip draws; `weights` are attention over all positions.
+
+    `first` is the position of the oldest token after BOS that the model still sees.
+    """
     title, high = COLORS[color]
-    limit = stepper.model.context_length
-    first = 1
-    if limit is not None:
-        first += dropped_tokens(stepper.cursor, limit)
     kinds = {"strategy": "", "prompt": "prompt", "user": "user"}
     return {
         "title": f"Colour: {title}",
@@ -99,7 +101,7 @@ def strip_data(stepper: Stepper, tokenizer, color: str, weights: Any | None = No
         "shares": [_share(s, color, weights) for s in steps],
         "tips": [_tip(s, tokenizer, weights) for s in steps],
         "kinds": [kinds[s.chosen_by] for s in steps],
-        "cursor": stepper.cursor,
+        "cursor": cursor,
         "first": first,
     }
 
@@ -222,13 +224,13 @@ def attention_section(session: TextSession, loaded: Loaded, seen: Attention) -> 
     )  # fmt: skip
 
 
-def branches(session: TextSession, loaded: Loaded) -> None:
+def branches(session: TextSession, loaded: Loaded, color: str) -> None:
     """List the branches with their figures, and switch, rename or compare them."""
     stepper, tokenizer = session.stepper, loaded.tokenizer
     rows = []
     for b in stepper.branches.values():
         steps = b.trace.steps
-        own = [t for t in b.trace.tokens[b.forked_at or len(b.trace.prompt):]]
+        own = [t for t in b.trace.tokens[b.forked_at or len(b.trace.prompt) :]]
         rows.append(
             {
                 "branch": ("▸ " if b.name == stepper.current else "") + b.name,
@@ -240,15 +242,25 @@ def branches(session: TextSession, loaded: Loaded) -> None:
             }
         )  # fmt: skip
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="branch_table")
-    left, right = st.columns(2)
+    left, middle, right = st.columns(3)
     others = [name for name in stepper.branches if name != stepper.current]
     left.selectbox(
         "Go on with another branch", others, index=None, key="branch",
         on_change=actions.from_branches, args=(session,), disabled=not others,
         placeholder="Take another token somewhere to make a branch" if not others else "Choose …",
     )  # fmt: skip
+    other = middle.selectbox("Compare with", others, index=None, key="compare",
+                             placeholder="Choose a branch to see beside this one",
+                             disabled=not others)  # fmt: skip
     right.text_input("Rename this branch", key="rename", on_change=actions.rename,
                      args=(session,), placeholder=stepper.current)  # fmt: skip
+
+    if other is not None:
+        steps = stepper.steps_by_position(other)
+        color = color if color != "attention" else "surprisal"
+        components.token_strip(
+            key="strip_other", data=strip_data(steps, tokenizer, color, len(steps) + 1)
+        )
 
 
 def downloads(session: TextSession, loaded: Loaded, step: Step, seen: Attention | None) -> None:
@@ -290,7 +302,7 @@ def downloads(session: TextSession, loaded: Loaded, step: Step, seen: Attention 
 
 
 def details(
-    session: TextSession, loaded: Loaded, step: Step | None, seen: Attention | None
+    session: TextSession, loaded: Loaded, step: Step | None, seen: Attention | None, color: str
 ) -> None:
     """Draw what hides in expanders; what is closed costs nothing."""
     if isinstance(loaded.model, HasAttention):
@@ -302,7 +314,7 @@ def details(
     with st.expander("Branches: keep, compare, go back to", key="branches_open",
                      on_change="rerun") as part:  # fmt: skip
         if part.open:
-            branches(session, loaded)
+            branches(session, loaded, color)
     with st.expander("Download the trace and the charts", key="downloads_open",
                      on_change="rerun") as part:  # fmt: skip
         if part.open and step is not None:

@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
 from tests.helpers import ROOT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -28,7 +29,9 @@ APP = '[data-testid="stApp"]'
 def browser():
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        message = "No Chromium found. Install Debian's or Ubuntu's package: apt-get install chromium"
+        message = (
+            "No Chromium found. Install Debian's or Ubuntu's package: apt-get install chromium"
+        )
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
@@ -75,7 +78,9 @@ class Visitor:
         self.page: Page = context.new_page()
         self.page.set_default_timeout(30_000)
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        self.page.on(
+            "dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss())
+        )
 
     def open(self, query: str = "") -> "Visitor":
         self.page.goto(f"{self.server}/Text?{query}")

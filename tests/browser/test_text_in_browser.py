@@ -62,7 +62,8 @@ def test_settings_land_in_the_address_bar(visitor):
     v.page.get_by_role("spinbutton", name="Seed").fill("5")
     v.page.keyboard.press("Enter")
     v.page.wait_for_url(re.compile(r"seed=5"))
-    assert "strategy=greedy" in v.page.url and "prompt=And+the" in v.page.url
+    assert "strategy=greedy" in v.page.url
+    assert "prompt=And+the" in v.page.url
 
 
 def test_clicking_a_bar_takes_that_token_on_a_branch_of_its_own(visitor):
@@ -118,7 +119,10 @@ def test_hovering_tells_the_numbers(visitor):
     v.wait_tokens(PROMPT_TOKENS)
     v.page.locator(".st-key-strip .token").nth(4).hover()
     tip = v.page.locator(".st-key-strip .tip").inner_text()
-    assert "surprisal" in tip and "bits" in tip and "rank" in tip and "position 5" in tip
+    assert "surprisal" in tip
+    assert "bits" in tip
+    assert "rank" in tip
+    assert "position 5" in tip
 
 
 def test_attention_maps_enlarge_the_head_that_is_clicked(visitor):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tests.helpers import CONTEXT_LENGTH, MODELS, VOCAB_SIZE, ngram, transformer
 
 from playground.decoding.decide import Lane
 from playground.decoding.generate import generate_trace
@@ -10,6 +9,7 @@ from playground.decoding.processors import Processor
 from playground.decoding.stepper import KEPT_STATES, MAX_BRANCHES, Stepper
 from playground.decoding.strategies import Greedy, Sample
 from playground.errors import ConfigError, ContextFullError, PromptError
+from tests.helpers import CONTEXT_LENGTH, MODELS, VOCAB_SIZE, ngram, transformer
 
 PROMPT = (VOCAB_SIZE - 1, 1, 2, 3)
 LANE = Lane(Sample(), (Processor("temperature", 0.9),), seed=5)
@@ -43,7 +43,8 @@ def test_back_and_on_again_walks_the_same_branch():
         stepper.back()
     for _ in range(6):
         stepper.step(LANE)
-    assert stepper.tokens == tokens and stepper.at_end
+    assert stepper.tokens == tokens
+    assert stepper.at_end
     assert list(stepper.branches) == ["branch 1"]
 
 
@@ -64,17 +65,20 @@ def test_taking_another_token_makes_a_branch_and_keeps_the_old_one():
     assert stepper.current == "branch 2"
     assert stepper.branches["branch 1"].trace == before
     assert stepper.tokens == (*before.tokens[:7], other)
-    assert stepper.branch.origin == "branch 1" and stepper.branch.forked_at == 7
+    assert stepper.branch.origin == "branch 1"
+    assert stepper.branch.forked_at == 7
     assert stepper.branch.trace.steps[-1].chosen_by == "user"
     stepper.switch("branch 1")
-    assert stepper.tokens == before.tokens and stepper.at_end
+    assert stepper.tokens == before.tokens
+    assert stepper.at_end
 
 
 def test_taking_the_token_that_is_there_only_moves_the_cursor():
     stepper = stepped(transformer(), 4)
     stepper.go_to(5)
     stepper.take(stepper.tokens[5], LANE)
-    assert stepper.cursor == 6 and len(stepper.branches) == 1
+    assert stepper.cursor == 6
+    assert len(stepper.branches) == 1
 
 
 def test_a_branch_inside_the_prompt_has_a_shorter_prompt():
@@ -113,7 +117,8 @@ def test_looking_back_shows_the_decision_as_it_was_made():
     stepper.go_to(made.position)
     assert stepper.look(LANE) == made
     anew = stepper.look(Lane(Sample(), (Processor("top_k", 3),), seed=5))
-    assert anew.token == made.token and anew.stages == ("model", "top_k=3")
+    assert anew.token == made.token
+    assert anew.stages == ("model", "top_k=3")
 
 
 def test_prompt_tokens_are_scored_like_a_forward_pass():
@@ -160,7 +165,8 @@ def test_the_end_token_ends_a_branch():
     stepper = Stepper(model, "test", PROMPT, seed=5, eos_token=eos)
     while stepper.step(LANE):
         pass
-    assert stepper.has_ended and stepper.tokens[-1] == eos
+    assert stepper.has_ended
+    assert stepper.tokens[-1] == eos
 
 
 def test_names_are_kept_apart():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers import CONTEXT_LENGTH, VOCAB_SIZE, ngram, transformer
 
 from playground.inspection.attention import MAP_TOKENS, HasAttention, attention
+from tests.helpers import CONTEXT_LENGTH, VOCAB_SIZE, ngram, transformer
 
 PREFIX = (VOCAB_SIZE - 1, *range(12))
 
@@ -28,7 +28,8 @@ def test_weights_over_the_sequence_add_up_to_one_for_each_choice_of_heads():
     seen = attention(transformer(), PREFIX)
     for chosen in ((None, None), (1, None), (0, 2)):
         spread = seen.over(len(PREFIX), *chosen)
-        assert spread.shape == (len(PREFIX),) and spread.sum() == pytest.approx(1, rel=1e-5)
+        assert spread.shape == (len(PREFIX),)
+        assert spread.sum() == pytest.approx(1, rel=1e-5)
     np.testing.assert_allclose(seen.over(len(PREFIX), 1, 2), seen.row[1, 2], rtol=1e-6)
 
 
@@ -37,4 +38,5 @@ def test_tokens_that_left_the_window_get_no_attention():
     seen = attention(transformer(), prefix)
     spread = seen.over(len(prefix))
     assert spread.sum() == pytest.approx(1, rel=1e-5)
-    assert (spread[1 : seen.first] == 0).all() and (spread[seen.first :] > 0).all()
+    assert (spread[1 : seen.first] == 0).all()
+    assert (spread[seen.first :] > 0).all()

@@ -5,9 +5,9 @@ import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from tests.helpers import ROOT, shipped_folders
 
 from playground.ui import controls
+from tests.helpers import ROOT, shipped_folders
 
 TEXT = str(ROOT / "pages" / "1_Text.py")
 
@@ -129,7 +129,8 @@ def test_a_prompt_longer_than_the_context_offers_to_slide():
     assert "context is full" in messages(page)
     slide = next(b for b in page.button if b.label == "Slide the window")
     slide.click().run()
-    assert not page.exception and not page.error
+    assert not page.exception
+    assert not page.error
     page.button(key="step").click().run()
     assert len(stepper_of(page).branch.trace.steps) == 1
 

@@ -30,7 +30,8 @@ def test_a_removed_token_keeps_a_hollow_bar_of_its_last_probability():
     rows = charts.candidate_rows(a_step(), str)
     removed = next(r for r in rows if r["name"] == "2" and r["stage"] == "top_k=2")
     before = next(r for r in rows if r["name"] == "2" and r["stage"] == "temperature=0.5")
-    assert removed["kind"] == "removed" and removed["says"] == "✕"
+    assert removed["kind"] == "removed"
+    assert removed["says"] == "✕"
     assert removed["right"] - removed["left"] == pytest.approx(before["right"] - before["left"])
 
 
@@ -53,7 +54,8 @@ def test_a_click_names_position_and_token():
 
 def test_specs_carry_no_rows_and_name_their_selections():
     spec = charts.candidates_spec(STAGES)
-    assert "datasets" not in spec and "data" not in spec
+    assert "datasets" not in spec
+    assert "data" not in spec
     assert [p["name"] for p in spec["params"]] == ["pick"]
     assert [p["name"] for p in charts.timeline_spec()["params"]] == ["at"]
 
