@@ -42,7 +42,7 @@ except PlaygroundError as error:
     st.stop()
 if not prompt:
     st.info(
-        "The prompt is empty: the model begins from its start token, as in the middle of a text."
+        "The prompt is empty: the model begins anywhere, from its start token alone."
     )
 
 interval = actions.tick_interval(session, speed)

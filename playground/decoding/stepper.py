@@ -256,7 +256,7 @@ class Stepper:
 
     @torch.inference_mode()
     def _score_prompt(self) -> tuple[Step, ...]:
-        """Score the prompt's own tokens; those a window has dropped, in the window of their time."""
+        """Score the prompt's own tokens, each in the window that it would have been chosen in."""
         prompt, limit = self.branch.trace.prompt, self.model.context_length
         if len(prompt) == 1:
             return ()

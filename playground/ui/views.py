@@ -50,7 +50,7 @@ def buttons(session: TextSession, lane: Lane) -> None:
         st.button("Stop" if running else "Run to end", key="run",
                   icon=":material/stop:" if running else ":material/fast_forward:",
                   on_click=actions.set_pace, args=(session, "run"),
-                  help="As fast as it goes, up to the number of tokens set in the sidebar.")  # fmt: skip
+                  help="As fast as it goes, up to the tokens set in the sidebar.")  # fmt: skip
         st.button("Reset", icon=":material/restart_alt:", key="reset", on_click=actions.reset,
                   args=(session,), disabled=busy,
                   help="Start again from the prompt; branches are forgotten.")  # fmt: skip

@@ -183,13 +183,19 @@ def test_names_are_kept_apart():
         stepper.rename("x" * 61)
 
 
+def branch_off(stepper: Stepper) -> None:
+    stepper.switch("branch 1")
+    stepper.go_to(len(PROMPT))
+    stepper.take((stepper.tokens[len(PROMPT)] + 1) % VOCAB_SIZE, LANE)
+
+
 def test_branches_are_bounded():
     stepper = stepped(ngram(), 1)
+    for _ in range(MAX_BRANCHES - 1):
+        branch_off(stepper)
     with pytest.raises(ConfigError, match="Reset"):
-        for i in range(MAX_BRANCHES + 1):
-            stepper.go_to(len(PROMPT))
-            stepper.take(i % VOCAB_SIZE if i % VOCAB_SIZE != stepper.tokens[4] else 0, LANE)
-            stepper.switch("branch 1")
+        branch_off(stepper)
+    assert len(stepper.branches) == MAX_BRANCHES
 
 
 def test_unknown_tokens_are_refused():
