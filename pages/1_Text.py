@@ -41,9 +41,7 @@ except PlaygroundError as error:
     st.error(controls.plain(str(error)))
     st.stop()
 if not prompt:
-    st.info(
-        "The prompt is empty: the model begins anywhere, from its start token alone."
-    )
+    st.info("The prompt is empty: the model begins anywhere, from its start token alone.")
 
 interval = actions.tick_interval(session, speed)
 

@@ -99,7 +99,11 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[ARModel, Any
     """
     config = read_config(folder)
     model = _build(config, folder)
-    tokenizer = tokenizer_from_json(config.get("tokenizer") or {"type": None})
+    try:
+        tokenizer = tokenizer_from_json(config.get("tokenizer") or {"type": None})
+    except PlaygroundError as error:
+        what = str(error).removesuffix(" Use another checkpoint.").rstrip(".")
+        raise _problem(folder, what[0].lower() + what[1:]) from error
     if tokenizer.vocab_size != model.vocab_size:
         raise _problem(
             folder,

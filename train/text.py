@@ -19,6 +19,9 @@ from torch.nn import functional as F
 
 from playground.checkpoints import save, write_atomically
 from playground.data.text import DATA_DIR, Corpus, load_corpus
+from playground.decoding.decide import Lane
+from playground.decoding.generate import generate_trace
+from playground.decoding.processors import Processor
 from playground.errors import ConfigError, PlaygroundError
 from playground.evaluation.likelihood import negative_log_likelihood
 from playground.models.base import count_parameters
@@ -151,6 +154,20 @@ def bits_per_char(model, tokens, characters: int, bos: int, max_tokens: int | No
     return nats / math.log(2) / (characters * scored / len(tokens))
 
 
+def write_sample(model, tokenizer, seed: int, tokens: int = 80) -> str:
+    """Let the model write a little, always with the same noise, so that samples can be compared."""
+    was_training = model.training
+    model.eval()
+    lane = Lane(processors=(Processor("temperature", 0.8),), seed=seed)
+    prompt = [tokenizer.bos_token]
+    trace = generate_trace(
+        model, "sample", prompt, lane, max_new_tokens=tokens, eos_token=tokenizer.eos_token,
+        slide=True,
+    )  # fmt: skip
+    model.train(was_training)
+    return tokenizer.decode(trace.tokens)
+
+
 def train(config: Config) -> int:
     """Run or resume one training; return the exit code."""
     torch.set_num_threads(config.threads or torch.get_num_threads())
@@ -217,7 +234,9 @@ def train(config: Config) -> int:
             metrics.write(step=done, train_bits_per_token=round(bits, 4), seconds=round(now, 1))
         if done % config.eval_every == 0 or done == config.steps:
             bpc = bits_per_char(model, held_out, characters, tokenizer.bos_token, 50_000)
-            metrics.write(step=done, held_out_bits_per_char=round(bpc, 4))
+            said = write_sample(model, tokenizer, config.seed)
+            metrics.write(step=done, held_out_bits_per_char=round(bpc, 4), sample=said)
+            print(f"step {done}  says: {said!r}")
             print(f"step {done}  held out {bpc:.4f} bits/char (first 50,000 tokens)", flush=True)
         if done % config.save_every == 0 or done == config.steps or stop:
             now = seconds + time.time() - started

@@ -109,9 +109,7 @@ class Block(nn.Module):
         self.expand = nn.Linear(n_embd, 4 * n_embd, bias=False)
         self.contract = nn.Linear(4 * n_embd, n_embd, bias=False)
 
-    def query_key_value(
-        self, x: Tensor, cos_sin: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def query_key_value(self, x: Tensor, cos_sin: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return q, k, v of x (B, T, C), each (B, H, T, D), q and k rotated if asked."""
         B, T, C = x.shape
         qkv = F.linear(self.norm_attention(x), self.qkv.weight)

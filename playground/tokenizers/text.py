@@ -43,6 +43,11 @@ class CharTokenizer:
                 f"A character tokenizer needs 1 to {MAX_VOCAB} different symbols, got "
                 f"{len(symbols)} with {len(set(symbols))} different ones. Use another checkpoint."
             )
+        if any(unicodedata.category(c) == "Cs" for c in symbols):  # no text can hold it
+            raise CheckpointError(
+                "A symbol of the character tokenizer is half of a surrogate pair, which is no "
+                "character. Use another checkpoint."
+            )
         self.symbols = symbols
         self.bos_token = len(symbols)
         self.vocab_size = len(symbols) + 1

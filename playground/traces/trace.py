@@ -135,14 +135,14 @@ class Trace:
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise TraceError(
-                f"This is no trace of the playground ({type(error).__name__}: {error}). Upload a "
-                "JSON file that was downloaded here."
+                f"This is no trace of the playground ({type(error).__name__}: {str(error)[:200]}). "
+                "Upload a JSON file that was downloaded here."
             ) from error
 
     def to_csv(self, label: Callable[[int], str]) -> str:
         """Return one line a decision; probabilities as fractions, information in bits."""
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
+        writer = csv.writer(out)  # lines end as RFC 4180 says, or "\r" would not be quoted
         writer.writerow(
             "position token label probability probability_processed surprisal_bits entropy_bits "
             "rank kept chosen_by".split()

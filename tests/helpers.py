@@ -1,0 +1,80 @@
+"""Small models that are built in a moment, and the same in every test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from playground.checkpoints import load
+from playground.models import (
+    LSTM,
+    LSTMConfig,
+    NGram,
+    Transformer,
+    TransformerConfig,
+)
+from playground.models.ngram import fit_ngram
+
+ROOT = Path(__file__).resolve().parent.parent
+VOCAB_SIZE = 23
+CONTEXT_LENGTH = 40
+
+
+def random_tokens(*shape: int, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(vocab_size, shape, generator=generator)
+
+
+def with_weights(model: torch.nn.Module, seed: int = 1, scale: float = 0.25) -> torch.nn.Module:
+    """Give `model` weights that are large enough for every part of it to matter."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        parameter.data = 1 + 0.1 * noise if "norm" in name else scale * noise
+    return model.eval().requires_grad_(False)
+
+
+def transformer(
+    positions: str = "rotary", context_length: int = CONTEXT_LENGTH, n_embd: int = 24, **sizes
+) -> Transformer:
+    sizes = {"vocab_size": VOCAB_SIZE, "n_layer": 2, "n_head": 3} | sizes
+    config = TransformerConfig(
+        context_length=context_length, n_embd=n_embd, positions=positions, **sizes
+    )
+    return with_weights(Transformer(config))
+
+
+def lstm(n_layer: int = 2) -> LSTM:
+    config = LSTMConfig(VOCAB_SIZE, n_layer=n_layer, n_embd=12, n_hidden=20)
+    return with_weights(LSTM(config))
+
+
+def ngram(order: int = 4, seed: int = 2) -> NGram:
+    """Counts of a stream in which some tokens are far more common than others."""
+    rare = random_tokens(3000, seed=seed)
+    common = random_tokens(3000, seed=seed + 1, vocab_size=4)
+    coin = random_tokens(3000, seed=seed + 2, vocab_size=3)
+    return fit_ngram(torch.where(coin == 0, rare, common), VOCAB_SIZE, order)
+
+
+def shipped_folders() -> list[Path]:
+    return sorted(path.parent for path in (ROOT / "checkpoints").glob("*/config.json"))
+
+
+MODELS: dict[str, Callable[[], torch.nn.Module]] = {
+    "ngram-1": lambda: ngram(1),
+    "ngram-2": lambda: ngram(2),
+    "ngram-4": lambda: ngram(4),
+    "lstm-1": lambda: lstm(1),
+    "lstm-2": lambda: lstm(2),
+    "transformer-rotary": lambda: transformer("rotary"),
+    "transformer-learned": lambda: transformer("learned"),
+    "transformer-sinusoidal": lambda: transformer("sinusoidal"),
+    "transformer-one-head": lambda: transformer(n_head=1, n_layer=1, n_embd=64),
+}
+
+SHIPPED: dict[str, Callable[[], torch.nn.Module]] = {
+    folder.name: (lambda folder=folder: load(folder)[0]) for folder in shipped_folders()
+}

