@@ -1,4 +1,4 @@
-"""Measure ours beside a peer: python -m bench {decode,prefix,lanes,train} [--json] [--quick].
+"""Measure ours beside a peer: python -m bench {decode,prefix,lanes,train,page} [--json] [--quick].
 
 A ratio above 1 is better for ours, whatever the unit.
 """
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from bench.decode import Options, decode, lanes, prefix
 from bench.measure import Row
+from bench.page import page
 from bench.train import train
 
 TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
@@ -20,6 +21,7 @@ TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "prefix": prefix,  # one step as the prefix grows
     "lanes": lanes,  # lockstep beside one after the other
     "train": train,  # one optimizer step, and its memory
+    "page": page,  # from a click to the redrawn page, in a browser
 }
 COLUMNS = ("row", "unit", "ours", "theirs", "ratio", "spread", "runs", "threads", "peer")
 WIDTHS = (40, 9, 9, 9, 7, 7, 5, 8, 0)

@@ -173,6 +173,7 @@ def timeline_chart(rows: Sequence[dict]) -> alt.LayerChart:
             x=alt.X("left:Q", axis=axis, scale=scale),
             x2="right:Q",
             y=alt.Y("surprisal:Q", title="bits"),
+            y2=alt.datum(0),
             color=alt.Color(
                 "is:N",
                 scale=alt.Scale(domain=kinds, range=[BLUE, GREY, "#CC79A7", VERMILION]),
@@ -182,10 +183,10 @@ def timeline_chart(rows: Sequence[dict]) -> alt.LayerChart:
         )
         .add_params(pick)
     )
-    line = base.mark_line(color="#E69F00", strokeWidth=1.5, interpolate="step", opacity=0.9).encode(
+    line = base.mark_line(color="#E69F00", strokeWidth=1.5, interpolate="step").encode(
         x="position:Q", y="entropy:Q"
     )
-    return alt.layer(bars, line).properties(height=300)
+    return alt.layer(line, bars).properties(height=300)
 
 
 def attention_chart(weights: Any, labels: Sequence[str], title: str) -> alt.Chart:

@@ -179,7 +179,7 @@ def timeline(session: TextSession, loaded: Loaded) -> None:
     made = stepper.branch.trace.steps
     bits, entropy = metrics.bits_per_token(made), metrics.mean_entropy(made)
     st.text(
-        f"{stepper.current} of {len(stepper.branches)}: {len(made)} tokens, {bits:.2f} bits each, "
+        f"{stepper.current}: {len(made)} tokens generated, {bits:.2f} bits each, "
         f"perplexity {metrics.perplexity(made):.1f}\nmean entropy {entropy:.2f} bits, "
         f"{metrics.share_top(made):.0%} were the model's first choice"
         if made

@@ -60,6 +60,12 @@ def test_specs_carry_no_rows_and_name_their_selections():
     assert [p["name"] for p in charts.timeline_spec()["params"]] == ["at"]
 
 
+def test_surprisal_is_drawn_as_bars_from_zero():
+    bars = charts.timeline_spec()["layer"][1]
+    assert bars["mark"]["type"] == "bar"
+    assert bars["encoding"]["y2"] == {"datum": 0}
+
+
 def test_odd_characters_in_stage_names_do_not_break_the_axis():
     spec = charts.candidates_spec(("it's\\", "b"))
     assert r"\'s\\" in spec["layer"][0]["encoding"]["x"]["axis"]["labelExpr"]
