@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -113,9 +113,14 @@ class Resume:
         """
         if not self.path.exists():
             return None
-        with safe_open(self.path, framework="pt") as file:
-            facts = json.loads(file.metadata()["run"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                facts = json.loads(file.metadata()["run"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.path} cannot be read ({error}). Delete it to start afresh."
+            ) from error
         other = {k: v for k, v in facts["config"].items() if self.config.get(k) != v}
         if other:
             raise CheckpointError(

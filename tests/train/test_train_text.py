@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from playground.checkpoints import load
-from playground.errors import DataError
+from playground.errors import CheckpointError, DataError
 from tests.helpers import ROOT
-from train.loop import Windows, clock, learning_rate_scale, seed_of
+from train.loop import Metrics, Resume, Windows, clock, learning_rate_scale, seed_of
 
 TEXT = ROOT / "tests" / "data" / "king_james_tail.txt"
 SMALL = [
@@ -148,6 +148,29 @@ def test_another_configuration_on_the_same_folder_is_refused(tmp_path):
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "belongs to a run with" in output
+
+
+def test_a_damaged_resume_file_says_what_to_do(tmp_path):
+    (tmp_path / "resume.safetensors").write_bytes(b"\x08")
+    with pytest.raises(CheckpointError, match=r"cannot be read .* Delete it to start afresh"):
+        Resume(tmp_path / "resume.safetensors", {}).load(None, [])
+
+
+def test_what_a_killed_run_left_half_written_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "model.safetensorsabcd1234.tmp").write_text("half")
+    (tmp_path / "metrics.jsonlabcd1234.tmp").write_text("half")
+    (tmp_path / "notes.tmp").write_text("mine")
+    Resume(tmp_path / "resume.safetensors", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.tmp"]
+
+
+def test_metrics_go_on_where_the_run_does(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 20}\n{"step": 40}\n{"step": 60}\n{"st')
+    Metrics(path, resumed_step=40).write(step=60, train=1.5)
+    assert records(tmp_path) == [{"step": 20}, {"step": 40}, {"step": 60, "train": 1.5}]
+    Metrics(path, resumed_step=0)
+    assert path.read_text() == ""
 
 
 def test_an_epoch_visits_every_window_once_and_batches_depend_on_the_step_alone():

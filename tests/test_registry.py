@@ -1,0 +1,39 @@
+"""The table of models, and what was trained here since."""
+
+import pytest
+
+from playground import checkpoints, registry
+from playground.registry import MODELS, available
+from playground.tokenizers.text import CharTokenizer
+from tests.helpers import lstm
+
+
+def test_every_model_of_the_table_has_a_name_of_its_own_and_words_for_a_page():
+    assert len({card.name for card in MODELS}) == len(MODELS)
+    for card in MODELS:
+        assert card.folder.name == card.name
+        assert card.title
+        assert card.summary.endswith(".")
+        assert card.example
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(registry, "MODELS", ())
+    return tmp_path
+
+
+def test_a_model_trained_here_is_found(house):
+    tokenizer = CharTokenizer("abcdefghijklmnopqrstuv")
+    checkpoints.save(house / "runs" / "mine", lstm(), tokenizer)
+    assert list(available("text")) == ["mine"]
+    assert "lstm" in available("text")["mine"].summary
+    assert available("image") == {}
+
+
+def test_a_damaged_folder_is_listed_with_what_is_wrong_and_a_missing_one_is_not(house):
+    (house / "runs" / "broken").mkdir(parents=True)
+    assert available("text") == {}
+    (house / "runs" / "broken" / "config.json").write_text("{")
+    assert "not JSON" in available("text")["broken"].summary
