@@ -69,17 +69,49 @@ def decide(
 ) -> Step:
     """Choose what follows tokens (1, T) from its logits (1, V).
 
-    With `forced` that token is taken instead of the strategy's. Everything a Step holds is
-    gathered on the device and copied to the host once.
+    With `forced` that token is taken instead of the strategy's.
     """
-    position, vocab_size = tokens.shape[1], logits.shape[-1]
+    facts, n_ids = _facts(logits, lane, tokens, forced, n_candidates)
+    return _step_from(facts.tolist(), n_ids, lane, tokens.shape[1], chosen_by, slid)
+
+
+def decide_lanes(
+    logits: Tensor,
+    lanes: Sequence[Lane],
+    tokens: Tensor,
+    *,
+    slid: int = 0,
+    n_candidates: int = N_CANDIDATES,
+) -> list[Step]:
+    """Choose for every lane what follows its row of tokens (R, T) from its row of logits (R, V).
+
+    Everything the Steps hold is gathered on the device and copied to the host once for all.
+    """
+    found = [
+        _facts(logits[row : row + 1], lane, tokens[row : row + 1], None, n_candidates)
+        for row, lane in enumerate(lanes)
+    ]
+    numbers = (torch.cat([facts for facts, _ in found]) if len(found) > 1 else found[0][0]).tolist()
+    steps, start = [], 0
+    for lane, (facts, n_ids) in zip(lanes, found, strict=True):
+        end = start + len(facts)
+        steps.append(_step_from(numbers[start:end], n_ids, lane, tokens.shape[1], "strategy", slid))
+        start = end
+    return steps
+
+
+def _facts(
+    logits: Tensor, lane: Lane, tokens: Tensor, forced: int | None, n_candidates: int
+) -> tuple[Tensor, int]:
+    """Return all numbers of a Step in one vector of doubles, and how many candidates it names."""
+    vocab_size = logits.shape[-1]
     stages = [logits]
     for processor in lane.active:
         stages.append(processor(stages[-1], tokens))
     if forced is not None:
         token = torch.tensor([forced], device=logits.device)
     else:
-        noise = lane.noise(position) if lane.strategy.is_random else None
+        noise = lane.noise(tokens.shape[1]) if lane.strategy.is_random else None
         _, token = lane.strategy.choose(stages[-1], Hypotheses(tokens, logits.new_zeros(1)), noise)
 
     logprobs = torch.cat(stages).log_softmax(-1, dtype=torch.float64)  # (S, V)
@@ -95,14 +127,14 @@ def decide(
             (raw > raw.index_select(0, token)).sum(-1, keepdim=True),
             (stages[-1][0].abs() < torch.inf).sum(-1, keepdim=True),
         )
-    ).tolist()
-    return _step_from(facts, len(ids), lane, position, chosen_by, slid)
+    )
+    return facts, len(ids)
 
 
 def _step_from(
     facts: Sequence[float], n_ids: int, lane: Lane, position: int, chosen_by: str, slid: int
 ) -> Step:
-    """Unpack what `decide` packed; duplicates of a candidate are dropped here."""
+    """Unpack what `_facts` packed; duplicates of a candidate are dropped here."""
     ids = [int(i) for i in facts[:n_ids]]
     *columns, minus_entropy, above, kept = facts[n_ids:]
     rows = [columns[i : i + n_ids] for i in range(0, len(columns), n_ids)]

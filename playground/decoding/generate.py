@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from playground.decoding.decide import N_CANDIDATES, Lane, decide
+from playground.decoding.decide import N_CANDIDATES, Lane, decide_lanes
 from playground.errors import PromptError, check_whole
 from playground.models.base import ARModel, State
 from playground.traces.trace import Step, Trace
@@ -91,15 +91,12 @@ def generate(
     sequences = torch.tensor([list(prompt)], device=device).repeat(len(lanes), 1)  # (R, T)
     alive = list(range(len(lanes)))  # lane of each row
     for count in range(max_new_tokens):
+        made = decide_lanes(
+            logits, [lanes[i] for i in alive], sequences, slid=slid, n_candidates=n_candidates
+        )
         steps: list[Step | None] = [None] * len(lanes)
-        for row, lane in enumerate(alive):
-            steps[lane] = decide(
-                logits[row : row + 1],
-                lanes[lane],
-                sequences[row : row + 1],
-                slid=slid,
-                n_candidates=n_candidates,
-            )
+        for i, step in zip(alive, made, strict=True):
+            steps[i] = step
         yield tuple(steps)
         going = [row for row, lane in enumerate(alive) if steps[lane].token != eos_token]
         if not going or count == max_new_tokens - 1:

@@ -24,6 +24,9 @@ class Hypotheses:
     logprobs: Tensor
 
 
+BELOW_ONE = 1 - 2.0**-50  # keeps a mark short of the total, so that rounding never passes the end
+
+
 class Strategy(Protocol):
     name: str
     is_random: bool
@@ -61,11 +64,9 @@ class Sample:
     def choose(self, logits, hypotheses, generator):
         rows = torch.arange(logits.shape[0], device=logits.device)
         uniform = torch.rand(logits.shape[0], 1, generator=generator, dtype=torch.float64)
-        cumulated = logits.double().softmax(-1).cumsum(-1)  # (rows, V)
-        mark = uniform.to(logits.device) * cumulated[:, -1:]
-        tokens = torch.searchsorted(cumulated, mark, right=True)[:, 0]
-        last = logits.shape[-1] - 1 - logits.isfinite().flip(-1).int().argmax(-1)
-        return rows, torch.minimum(tokens, last)  # rounding may leave the mark past the end
+        cumulated = logits.softmax(-1, dtype=torch.float64).cumsum(-1)  # (rows, V)
+        mark = uniform.to(logits.device) * (cumulated[:, -1:] * BELOW_ONE)
+        return rows, torch.searchsorted(cumulated, mark, right=True)[:, 0]
 
 
 STRATEGIES: dict[str, type] = {"greedy": Greedy, "sample": Sample}
