@@ -33,7 +33,7 @@ train: $(VENV)/app.stamp  ## train the shipped models again (about two hours on 
 	$(RUN) -m train.text --data prose --vocab-size 4096 --context-length 256 --n-layer 4 \
 	    --n-embd 320 --batch-size 16 --steps 1350 --warmup 60 --out runs/prose-bpe-transformer
 	$(RUN) -m train.text --model lstm --n-layer 2 --n-embd 128 --n-hidden 512 \
-	    --context-length 256 --batch-size 24 --steps 800 --warmup 60 --optimizer adamw \
+	    --context-length 256 --batch-size 24 --steps 600 --warmup 60 --optimizer adamw \
 	    --learning-rate 3e-3 --out runs/kjv-char-lstm
 
 clean:  ## remove the virtual environment and what tools left behind
