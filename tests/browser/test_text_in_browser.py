@@ -81,7 +81,7 @@ def test_clicking_a_bar_takes_that_token_on_a_branch_of_its_own(visitor):
     tokens = v.wait_tokens(PROMPT_TOKENS + 6)
     assert tokens[-1].replace(" ", "␣").replace("\n", "") == names[other]
     v.page.get_by_text("Branches:").click()
-    v.page.locator(".st-key-branch_table").wait_for()
+    v.wait_text("Rename this branch")
     v.page.get_by_role("combobox", name="Go on with another branch").click()
     v.page.get_by_role("option", name="branch 1").click()
     v.wait_tokens(PROMPT_TOKENS + 200)
