@@ -48,7 +48,7 @@ WATCH = """
     }
     return document.querySelectorAll(".st-key-strip .token").length
   }
-  const chart = () => document.querySelector(".st-key-candidates svg")?.outerHTML
+  const chart = () => document.querySelector(".st-key-candidates svg.marks")?.outerHTML
   window.__step = () => new Promise((done) => {
     const before = { tokens: strip(), chart: chart() }
     const button = [...document.querySelectorAll(".st-key-step button")].find((b) => b.offsetParent)
@@ -117,7 +117,7 @@ def page(options: Options) -> Iterator[Row]:
 
     names = sorted(p.parent.name for p in ROOT.glob("checkpoints/*/config.json"))
     names = names[:1] if options.is_quick else names
-    turns, each = (1, 3) if options.is_quick else (4, 10)
+    turns, each = (1, 3) if options.is_quick else (3, 8)
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         raise SystemExit("No Chromium found. Install it: apt-get install chromium")
@@ -129,7 +129,7 @@ def page(options: Options) -> Iterator[Row]:
                 pages[side] = browser.new_page(viewport={"width": 1400, "height": 1000})
                 pages[side].add_init_script(WATCH)
                 pages[side].goto(f"{address}/Text?model={name}&temperature=0.8&top_k=20")
-                pages[side].locator(".st-key-candidates svg").wait_for(timeout=60_000)
+                pages[side].locator(".st-key-candidates svg.marks").wait_for(timeout=60_000)
                 pages[side].wait_for_timeout(1500)
                 clicks(pages[side], 2)
             found: dict[str, list[dict]] = {"ours": [], "theirs": []}
