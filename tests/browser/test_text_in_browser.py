@@ -82,6 +82,7 @@ def test_clicking_a_bar_takes_that_token_on_a_branch_of_its_own(visitor):
     assert tokens[-1].replace(" ", "␣").replace("\n", "") == names[other]
     v.page.get_by_text("Branches:").click()
     v.wait_text("Rename this branch")
+    v.page.wait_for_timeout(1500)  # a list that is opened during a redraw closes again
     v.page.get_by_role("combobox", name="Go on with another branch").click()
     v.page.get_by_role("option", name="branch 1").click()
     v.wait_tokens(PROMPT_TOKENS + 200)
