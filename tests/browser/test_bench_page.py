@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.helpers import ROOT
 
 pytestmark = pytest.mark.browser
