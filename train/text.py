@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from playground.checkpoints import save, write_atomically
+from playground.checkpoints import load, save, write_atomically
 from playground.data.text import DATA_DIR, Corpus, load_corpus
 from playground.decoding.decide import Lane
 from playground.decoding.generate import generate_trace
@@ -251,8 +251,6 @@ def train(config: Config) -> int:
 
 def publish(config, model, tokenizer, corpus, held_out, characters, seconds: float) -> None:
     """Write the checkpoint, measure it as it was written, and write its card."""
-    from playground.checkpoints import load
-
     threads = torch.get_num_threads()
     info = {
         "data": corpus.name,

@@ -73,7 +73,7 @@ def text(session: TextSession, loaded: Loaded, color: str, seen: Attention | Non
         weights = seen.over(session.stepper.cursor, *chosen)
         of = (
             f", layer {session.layer + 1}, head {session.head + 1}"
-            if any(c is not None for c in chosen)
+            if session.head_is_chosen
             else ", mean of all heads"
         )
     stepper = session.stepper
@@ -230,7 +230,7 @@ def branches(session: TextSession, loaded: Loaded, color: str) -> None:
     rows = []
     for b in stepper.branches.values():
         steps = b.trace.steps
-        own = [t for t in b.trace.tokens[b.forked_at or len(b.trace.prompt) :]]
+        own = b.trace.tokens[b.forked_at or len(b.trace.prompt) :]
         rows.append(
             {
                 "branch": ("▸ " if b.name == stepper.current else "") + b.name,
