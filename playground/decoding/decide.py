@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.decoding.context import Context
 from playground.decoding.processors import Processor
 from playground.decoding.strategies import Hypotheses, Sample, Strategy
 from playground.errors import check_whole
@@ -107,7 +108,7 @@ def _facts(
     vocab_size = logits.shape[-1]
     stages = [logits]
     for processor in lane.active:
-        stages.append(processor(stages[-1], tokens))
+        stages.append(processor(stages[-1], Context(tokens)))
     if forced is not None:
         token = torch.tensor([forced], device=logits.device)
     else:

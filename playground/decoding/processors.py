@@ -14,22 +14,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from playground.decoding.context import Context
 from playground.errors import ConfigError, check_range, check_whole
 
 
-def temperature(logits: Tensor, tokens: Tensor, value: float) -> Tensor:
+def temperature(logits: Tensor, context: Context, value: float) -> Tensor:
     """Divide by `value`: below 1 sharpens the distribution, above 1 flattens it."""
     return logits / value
 
 
-def top_k(logits: Tensor, tokens: Tensor, k: int) -> Tensor:
+def top_k(logits: Tensor, context: Context, k: int) -> Tensor:
     """Keep the k most likely tokens (Fan et al. 2018, arXiv:1805.04833); exactly k on ties."""
     index = logits.topk(min(k, logits.shape[-1])).indices
     kept = torch.full_like(logits, -torch.inf)
     return kept.scatter(-1, index, logits.gather(-1, index))
 
 
-def top_p(logits: Tensor, tokens: Tensor, p: float) -> Tensor:
+def top_p(logits: Tensor, context: Context, p: float) -> Tensor:
     """Keep the smallest set of most likely tokens whose probability reaches p.
 
     Nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751.
@@ -42,7 +43,7 @@ def top_p(logits: Tensor, tokens: Tensor, p: float) -> Tensor:
     return torch.empty_like(logits).scatter(-1, index, ordered)
 
 
-def min_p(logits: Tensor, tokens: Tensor, share: float) -> Tensor:
+def min_p(logits: Tensor, context: Context, share: float) -> Tensor:
     """Keep tokens at least `share` times as likely as the best one.
 
     Nguyen et al. 2024, arXiv:2407.01082.
@@ -51,7 +52,7 @@ def min_p(logits: Tensor, tokens: Tensor, share: float) -> Tensor:
     return logits.masked_fill(logits < floor, -torch.inf)
 
 
-def typical_p(logits: Tensor, tokens: Tensor, mass: float) -> Tensor:
+def typical_p(logits: Tensor, context: Context, mass: float) -> Tensor:
     """Keep the tokens whose surprisal is nearest to the entropy until they hold `mass`.
 
     Locally typical sampling, Meister et al. 2022, arXiv:2202.00666.
@@ -68,11 +69,12 @@ def typical_p(logits: Tensor, tokens: Tensor, mass: float) -> Tensor:
     return logits.masked_fill(removed, -torch.inf)
 
 
-def repetition_penalty(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
+def repetition_penalty(logits: Tensor, context: Context, penalty: float) -> Tensor:
     """Make every token of the prefix less likely (Keskar et al. 2019, arXiv:1909.05858, eq. 2).
 
     Positive logits are divided by `penalty`, negative ones multiplied; the prompt counts.
     """
+    tokens = context.tokens
     seen = logits.gather(-1, tokens)
     return logits.scatter(-1, tokens, torch.where(seen > 0, seen / penalty, seen * penalty))
 
@@ -81,7 +83,7 @@ def repetition_penalty(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor
 class ProcessorKind:
     """What a processor is called, does, and accepts; at `off` it changes nothing."""
 
-    apply: Callable[[Tensor, Tensor, float], Tensor]
+    apply: Callable[[Tensor, Context, float], Tensor]
     off: float
     low: float
     high: float
@@ -154,11 +156,11 @@ class Processor:
     def is_off(self) -> bool:
         return self.value == PROCESSORS[self.name].off
 
-    def __call__(self, logits: Tensor, tokens: Tensor) -> Tensor:
-        """Map logits (B, V) of what follows tokens (B, T) to new logits (B, V)."""
+    def __call__(self, logits: Tensor, context: Context) -> Tensor:
+        """Map logits (B, V) of what follows `context.tokens` (B, T) to new logits (B, V)."""
         if self.is_off:
             return logits
-        return PROCESSORS[self.name].apply(logits, tokens, self.value)
+        return PROCESSORS[self.name].apply(logits, context, self.value)
 
     def __str__(self) -> str:
         return f"{self.name}={self.value:g}"

@@ -13,6 +13,7 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
+from playground.decoding.context import Context
 from playground.decoding.processors import PROCESSORS, Processor
 from playground.errors import ConfigError
 
@@ -45,7 +46,7 @@ def test_every_processor_is_compared_with_a_peer_in_the_order_of_transformers():
 @pytest.mark.parametrize(("name", "value"), SETTINGS)
 def test_it_does_what_transformers_does(name, value, seed):
     logits, tokens = random_logits(seed=seed), TOKENS.expand(5, -1)
-    ours = Processor(name, value)(logits, tokens)
+    ours = Processor(name, value)(logits, Context(tokens))
     theirs = PEERS[name][0](value)(tokens, logits.clone())
     torch.testing.assert_close(ours, theirs)
 
@@ -54,10 +55,12 @@ def test_it_does_what_transformers_does(name, value, seed):
 def test_it_changes_nothing_in_place_and_rows_do_not_mix(name, value):
     logits, tokens = random_logits(), TOKENS.expand(5, -1)
     before = logits.clone()
-    together = Processor(name, value)(logits, tokens)
+    together = Processor(name, value)(logits, Context(tokens))
     assert torch.equal(logits, before)
     for i in range(5):
-        assert torch.equal(Processor(name, value)(logits[i : i + 1], TOKENS)[0], together[i])
+        assert torch.equal(
+            Processor(name, value)(logits[i : i + 1], Context(TOKENS))[0], together[i]
+        )
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
@@ -65,7 +68,7 @@ def test_off_changes_nothing(name):
     processor = Processor(name, PROCESSORS[name].off)
     logits = random_logits()
     assert processor.is_off
-    assert torch.equal(processor(logits, TOKENS.expand(5, -1)), logits)
+    assert torch.equal(processor(logits, Context(TOKENS.expand(5, -1))), logits)
 
 
 HARD = {
@@ -83,7 +86,7 @@ HARD = {
 def test_it_never_removes_the_last_token_and_makes_no_nan(name, logits):
     kind = PROCESSORS[name]
     for value in {kind.low, kind.start, kind.high}:
-        shaped = Processor(name, value)(logits, TOKENS)
+        shaped = Processor(name, value)(logits, Context(TOKENS))
         assert not shaped.isnan().any()
         assert shaped.isfinite().any()
         assert shaped.softmax(-1).sum().item() == pytest.approx(1)
@@ -93,14 +96,14 @@ def test_it_never_removes_the_last_token_and_makes_no_nan(name, logits):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("name", "value"), [s for s in SETTINGS if s[0] in ("top_k", "min_p")])
 def test_truncating_twice_removes_nothing_more(name, value, seed):
-    once = Processor(name, value)(random_logits(seed=seed), TOKENS.expand(5, -1))
-    assert torch.equal(Processor(name, value)(once, TOKENS.expand(5, -1)), once)
+    once = Processor(name, value)(random_logits(seed=seed), Context(TOKENS.expand(5, -1)))
+    assert torch.equal(Processor(name, value)(once, Context(TOKENS.expand(5, -1))), once)
 
 
 @pytest.mark.parametrize("name", TRUNCATORS)
 def test_truncators_only_remove(name):
     logits = random_logits()
-    shaped = Processor(name, PROCESSORS[name].start)(logits, TOKENS.expand(5, -1))
+    shaped = Processor(name, PROCESSORS[name].start)(logits, Context(TOKENS.expand(5, -1)))
     kept = shaped.isfinite()
     assert torch.equal(shaped[kept], logits[kept])
     assert (shaped[~kept] == -torch.inf).all()
@@ -109,7 +112,7 @@ def test_truncators_only_remove(name):
 
 def kept_by(name: str, value: float, probs: list[float]) -> list[int]:
     logits = torch.tensor([probs], dtype=torch.float64).log()
-    shaped = Processor(name, value)(logits, torch.tensor([[0]]))
+    shaped = Processor(name, value)(logits, Context(torch.tensor([[0]])))
     return shaped[0].isfinite().nonzero().flatten().tolist()
 
 
@@ -150,15 +153,15 @@ def test_the_order_of_temperature_and_top_p_matters():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
     tokens = torch.tensor([[0]])
     hot, nucleus = Processor("temperature", 3.0), Processor("top_p", 0.75)
-    hot_first = nucleus(hot(logits, tokens), tokens).isfinite().sum()
-    nucleus_first = hot(nucleus(logits, tokens), tokens).isfinite().sum()
+    hot_first = nucleus(hot(logits, Context(tokens)), Context(tokens)).isfinite().sum()
+    nucleus_first = hot(nucleus(logits, Context(tokens)), Context(tokens)).isfinite().sum()
     assert hot_first == 3
     assert nucleus_first == 2
 
 
 def test_a_repeated_token_is_penalised_once():
     logits = torch.tensor([[2.0, -2.0, 1.0]])
-    shaped = Processor("repetition_penalty", 2.0)(logits, torch.tensor([[0, 1, 0, 0]]))
+    shaped = Processor("repetition_penalty", 2.0)(logits, Context(torch.tensor([[0, 1, 0, 0]])))
     assert torch.equal(shaped, torch.tensor([[1.0, -4.0, 1.0]]))
 
 
