@@ -1,11 +1,12 @@
 """What every autoregressive model is: p(x_t | x_<t, c) over integers, whatever they stand for.
 
-The contract is two protocols, not a base class: nothing is inherited, and
+The contract is protocols, not a base class: nothing is inherited, and
 `tests/models/test_contract.py` holds every family to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -28,6 +29,9 @@ class State(Protocol):
     def select(self, rows: Tensor) -> State:
         """Return the State whose row i is this one's `rows[i]`; rows may repeat or be left out."""
         ...
+
+    # Where the past can be shortened a State also has `cut(length) -> State`, the same prefixes
+    # without what follows their first `length` tokens; see `step_prefixes`.
 
 
 @runtime_checkable
@@ -52,6 +56,62 @@ class ARModel(Protocol):
             ContextFullError: the context has no room for N more tokens.
         """
         ...
+
+
+@runtime_checkable
+class HasLayers(Protocol):
+    """A model that can be read between its layers, as contrastive search and its kin do.
+
+    Optional. L' counts what is worth reading: the embedding and each block of a Transformer
+    (n_layer + 1), the output of each layer of an LSTM (n_layer). Row i of `head(hidden[-1])` is
+    row i of `forward`; `head` of an earlier layer says what the model would have said by then.
+    """
+
+    def forward_layers(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to the hidden states (L', B, T, C) after each layer."""
+        ...
+
+    def step_layers(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read tokens (B, N) after `state`; return their hidden states (L', B, N, C), a State."""
+        ...
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Map hidden states (..., C) to logits (..., V)."""
+        ...
+
+
+@runtime_checkable
+class HasStepEvery(Protocol):
+    """A model that tells what it expects after every token of a chunk, as all our families do."""
+
+    def step_every(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read tokens (B, N) after `state`; return the logits (B, N, V) after each, and a State."""
+        ...
+
+
+def step_prefixes(model: ARModel, tokens: Tensor, state: State) -> tuple[Tensor, Sequence[State]]:
+    """Read tokens (B, N); return the logits (B, N, V) after each, and the State after each.
+
+    It verifies a draft: whoever accepts its first n tokens goes on from the n-th State, on any
+    model. Where a State can be `cut` (or the model has a way of its own) this is one pass, and N
+    single steps otherwise. Let go of the other States before the next step: as long as a longer
+    one is held, a KV cache must not write over it and copies instead.
+
+    Raises:
+        ContextFullError: the context has no room for N more tokens.
+    """
+    if hasattr(model, "step_prefixes"):
+        return model.step_prefixes(tokens, state)
+    if hasattr(model, "step_every") and hasattr(state, "cut"):
+        logits, last = model.step_every(tokens, state)
+        return logits, [last.cut(state.length + n) for n in range(1, tokens.shape[1] + 1)]
+    check_room(model, state, tokens.shape[1])
+    rows, states = [], []
+    for token in tokens.split(1, dim=1):
+        row, state = model.step(token, state)
+        rows.append(row)
+        states.append(state)
+    return torch.stack(rows, dim=1), states
 
 
 def check_room(model: ARModel, state: State, new_tokens: int) -> None:

@@ -1,14 +1,16 @@
 """Keys and values of everything read so far: the State of a Transformer.
 
-A KVCache is a value, yet a step need not copy it. Parent and child share one append-only buffer,
-and each knows its own length; the first child to append writes into the room after its parent, a
-second child of the same parent finds that room taken and gets a copy.
+A KVCache is a value, yet a step need not copy it. Relatives share one buffer, and each knows its
+own length; who appends writes into the room behind its parent, unless somebody who is still alive
+reads there: then it gets a copy. So a straight line of steps, undoing one, and rolling back a
+rejected draft copy nothing; two branches that are both kept cost one copy.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -17,27 +19,36 @@ FIRST_CAPACITY = 64  # tokens; doubled whenever it is used up, so a step costs O
 
 
 class _Buffer:
-    """Memory (n_layer, 2, B, n_head, capacity, head_size) with the length that is taken."""
+    """Memory (n_layer, 2, B, n_head, capacity, head_size), and who reads it up to where."""
 
-    def __init__(self, memory: Tensor, taken: int):
+    def __init__(self, memory: Tensor):
         self.memory = memory
-        self.taken = taken
+        self.readers: WeakSet[KVCache] = WeakSet()
+        self.taken = 0  # the longest reader that was; checked first, since it is cheap
         self.lock = threading.Lock()  # sessions share nothing else, but a State may be shared
 
     @property
     def capacity(self) -> int:
         return self.memory.shape[4]
 
-    def claim(self, start: int, end: int) -> bool:
-        """Take positions start..end for the caller, unless another child was faster."""
+    def reader(self, length: int) -> KVCache:
+        """Return a State of the first `length` tokens; the caller holds the lock or is alone."""
+        self.taken = max(self.taken, length)
+        cache = KVCache(self, length)
+        self.readers.add(cache)
+        return cache
+
+    def claim(self, start: int, end: int) -> KVCache | None:
+        """Return the State that owns positions start..end, None if somebody reads behind start."""
         with self.lock:
-            if self.taken != start or end > self.capacity:
-                return False
-            self.taken = end
-            return True
+            if end > self.capacity:
+                return None
+            if self.taken > start:  # perhaps only by the dead
+                self.taken = max(cache.length for cache in self.readers)
+            return self.reader(end) if self.taken <= start else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # readers are told apart by identity
 class KVCache:
     """State of B prefixes of `length` tokens."""
 
@@ -50,7 +61,7 @@ class KVCache:
     ) -> KVCache:
         """Return the State before the first token, on the device and in the dtype of `like`."""
         shape = (n_layer, 2, batch_size, n_head, FIRST_CAPACITY, head_size)
-        return cls(_Buffer(like.new_empty(shape), 0), 0)
+        return _Buffer(like.new_empty(shape)).reader(0)
 
     @property
     def batch_size(self) -> int:
@@ -59,15 +70,26 @@ class KVCache:
     def reserve(self, new_tokens: int) -> KVCache:
         """Return a State of `length + new_tokens` whose new positions are the caller's to write."""
         end = self.length + new_tokens
-        if self.buffer.claim(self.length, end):
-            return KVCache(self.buffer, end)
+        if (cache := self.buffer.claim(self.length, end)) is not None:
+            return cache
         capacity = self.buffer.capacity
         while capacity < end:
             capacity *= 2
         old = self.buffer.memory
         memory = old.new_empty((*old.shape[:4], capacity, old.shape[5]))
         memory[..., : self.length, :] = old[..., : self.length, :]
-        return KVCache(_Buffer(memory, end), end)
+        return _Buffer(memory).reader(end)
+
+    def cut(self, length: int) -> KVCache:
+        """Return the State of the first `length` tokens, which shares this one's memory.
+
+        Raises:
+            ValueError: this State is shorter.
+        """
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cut needs a length from 0 to {self.length}, got {length}")
+        with self.buffer.lock:
+            return self.buffer.reader(length)
 
     def slots(self, new_tokens: int) -> tuple[Tensor, ...]:
         """Return where each layer stores keys and values (2, B, H, N, D) of the newest tokens."""
@@ -85,7 +107,7 @@ class KVCache:
     def select(self, rows: Tensor) -> KVCache:
         """Return the State whose row i is this one's `rows[i]`."""
         kept = self.buffer.memory[..., : self.length, :].index_select(2, rows)
-        return KVCache(_Buffer(kept.contiguous(), self.length), self.length)
+        return _Buffer(kept.contiguous()).reader(self.length)
 
     @property
     def num_bytes(self) -> int:

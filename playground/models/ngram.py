@@ -92,12 +92,7 @@ class NGram(nn.Module):
 
     def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
         """Map tokens (B, T) to logits (B, T, V); row i scores token i + 1."""
-        B, T = tokens.shape
-        width = self.config.order - 1
-        known = torch.arange(1, T + 1, device=tokens.device).clamp(max=width).repeat(B)
-        padded = torch.cat((tokens.new_zeros(B, width), tokens), dim=1)
-        tails = padded.unfold(1, width, 1)[:, 1:] if width else tokens.new_zeros(B, T, 0)
-        return self._log_probs(tails.reshape(B * T, width), known).view(B, T, -1)
+        return self._log_probs_after(tokens, 0)
 
     def initial_state(self, batch_size: int, condition: Any = None) -> NGramState:
         """Return the State of `batch_size` empty prefixes."""
@@ -112,6 +107,33 @@ class NGram(nn.Module):
         known = torch.full((tail.shape[0],), tail.shape[1], device=tail.device)
         logits = self._log_probs(tail, known)
         return logits, NGramState(tail, state.length + tokens.shape[1])
+
+    @torch.inference_mode()
+    def step_every(self, tokens: Tensor, state: NGramState) -> tuple[Tensor, NGramState]:
+        """Read tokens (B, N); return the logits (B, N, V) after each of them, and the new State."""
+        logits, states = self.step_prefixes(tokens, state)
+        return logits, states[-1]
+
+    @torch.inference_mode()
+    def step_prefixes(self, tokens: Tensor, state: NGramState) -> tuple[Tensor, list[NGramState]]:
+        """Read tokens (B, N); return the logits (B, N, V) and the State after each of them."""
+        known, N, width = state.tail.shape[1], tokens.shape[1], self.config.order - 1
+        read = torch.cat((state.tail, tokens), dim=1)
+        ends = range(known + 1, known + N + 1)
+        states = [
+            NGramState(read[:, max(0, end - width) : end], state.length + n)
+            for n, end in enumerate(ends, start=1)
+        ]
+        return self._log_probs_after(read, known), states
+
+    def _log_probs_after(self, tokens: Tensor, start: int) -> Tensor:
+        """Return log p (B, T - start, V) after each of tokens (B, T) from `start` on."""
+        (B, T), width = tokens.shape, self.config.order - 1
+        known = torch.arange(start + 1, T + 1, device=tokens.device).clamp(max=width).repeat(B)
+        padded = torch.cat((tokens.new_zeros(B, width), tokens), dim=1)
+        tails = padded.unfold(1, width, 1)[:, 1:] if width else tokens.new_zeros(B, T, 0)
+        tails = tails[:, start:].reshape(B * (T - start), width)
+        return self._log_probs(tails, known).view(B, T - start, -1)
 
     def _log_probs(self, tails: Tensor, known: Tensor) -> Tensor:
         """Return log p (P, V) after tails (P, W), of which the last `known` (P,) tokens are real.

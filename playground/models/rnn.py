@@ -88,8 +88,28 @@ class LSTM(nn.Module):
     def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
         """Map tokens (B, T) to logits (B, T, V); row i scores token i + 1."""
         outputs, _ = self.lstm(self.embedding(tokens))
-        outputs = F.dropout(outputs, self.config.dropout, self.training)
-        return F.linear(self.project(outputs), self.embedding.weight, self.output_bias)
+        return self.head(F.dropout(outputs, self.config.dropout, self.training))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Map outputs (..., n_hidden) of the last layer to logits (..., V)."""
+        return F.linear(self.project(hidden), self.embedding.weight, self.output_bias)
+
+    def forward_layers(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to the outputs (n_layer, B, T, n_hidden) of each layer."""
+        return self._layers(self.embedding(tokens), self.initial_state(len(tokens)))[0]
+
+    def _layers(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """Return outputs (n_layer, B, N, n_hidden) of x (B, N, C) after `state`, and the next."""
+        outputs, hs, cs = [], [], []
+        for layer, weights in enumerate(self.lstm.all_weights):
+            before = (state.h[layer : layer + 1].contiguous(), state.c[layer : layer + 1])
+            x, h, c = torch.lstm(x, before, weights, True, 1, 0.0, False, False, True)
+            outputs.append(x)
+            hs.append(h)
+            cs.append(c)
+        return torch.stack(outputs), LSTMState(
+            torch.cat(hs), torch.cat(cs), state.length + x.shape[1]
+        )
 
     def initial_state(self, batch_size: int, condition: Any = None) -> LSTMState:
         """Return the State of `batch_size` empty prefixes."""
@@ -100,16 +120,33 @@ class LSTM(nn.Module):
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Read tokens (B, N); return the logits (B, V) of what follows, and the new State."""
+        outputs, state = self._read(tokens, state)
+        return self._rowwise_head(outputs[:, -1:])[:, 0], state
+
+    @torch.inference_mode()
+    def step_every(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """Read tokens (B, N); return the logits (B, N, V) after each of them, and the new State."""
+        outputs, state = self._read(tokens, state)
+        return self._rowwise_head(outputs), state
+
+    @torch.inference_mode()
+    def step_layers(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """Read tokens (B, N); return the outputs (n_layer, B, N, n_hidden) of each, and a State."""
+        return self._layers(self.embedding(tokens), state)
+
+    def _read(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """Return the last layer's outputs (B, N, n_hidden), and the new State."""
         length = state.length + tokens.shape[1]
         x = self.embedding(tokens)  # (B, N, C)
         if tokens.shape[1] > 1:
             outputs, (h, c) = self.lstm(x, (state.h, state.c))
-            last = outputs[:, -1:]
         else:
-            last, h, c = self._cell(x, state)
-        last = rowwise_linear(last, self.project.weight, self.project.bias)
-        logits = rowwise_linear(last, self.embedding.weight, self.output_bias)
-        return logits[:, 0], LSTMState(h, c, length)
+            outputs, h, c = self._cell(x, state)
+        return outputs, LSTMState(h, c, length)
+
+    def _rowwise_head(self, outputs: Tensor) -> Tensor:
+        x = rowwise_linear(outputs, self.project.weight, self.project.bias)
+        return rowwise_linear(x, self.embedding.weight, self.output_bias)
 
     def _cell(self, x: Tensor, state: LSTMState) -> tuple[Tensor, Tensor, Tensor]:
         """One time step of x (B, 1, C), row by row so that rows do not influence each other."""

@@ -15,6 +15,7 @@ attention rules out the fused kernel.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,11 +207,24 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
         """Map tokens (B, T) to logits (B, T, V); row i scores token i + 1."""
+        *_, x = self._streams(tokens)
+        return self.head(x)
+
+    def forward_layers(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to the stream (n_layer + 1, B, T, C): embedding, then each block."""
+        return torch.stack(tuple(self._streams(tokens)))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Map the stream (..., C) behind any layer to logits (..., V): final norm, unembedding."""
+        return F.linear(self.norm(hidden), self.embedding.weight)
+
+    def _streams(self, tokens: Tensor) -> Iterator[Tensor]:
         x, cos_sin = self._embed(tokens, 0)
         x = F.dropout(x, self.config.dropout, self.training)
+        yield x
         for block in self.blocks:
             x = block(x, cos_sin)
-        return F.linear(self.norm(x), self.embedding.weight)
+            yield x
 
     def initial_state(self, batch_size: int, condition: Any = None) -> KVCache:
         """Return the State of `batch_size` empty prefixes."""
@@ -225,6 +239,29 @@ class Transformer(nn.Module):
         Raises:
             ContextFullError: the context has no room for N more tokens.
         """
+        *_, (x, cache) = self._read(tokens, state)
+        return self._rowwise_head(x[:, -1:])[:, 0], cache
+
+    @torch.inference_mode()
+    def step_every(self, tokens: Tensor, state: KVCache) -> tuple[Tensor, KVCache]:
+        """Read tokens (B, N); return the logits (B, N, V) after each of them, and the new State."""
+        *_, (x, cache) = self._read(tokens, state)
+        return self._rowwise_head(x), cache
+
+    @torch.inference_mode()
+    def step_layers(self, tokens: Tensor, state: KVCache) -> tuple[Tensor, KVCache]:
+        """Read tokens (B, N); return the stream (n_layer + 1, B, N, C) after each layer, a State.
+
+        The first is the embedding. `head` makes logits of any of them.
+        """
+        streams, caches = zip(*((x.clone(), c) for x, c in self._read(tokens, state)), strict=True)
+        return torch.stack(streams), caches[-1]
+
+    def _read(self, tokens: Tensor, state: KVCache) -> Iterator[tuple[Tensor, KVCache]]:
+        """Yield the stream (B, N, C) before and after each block, and the State it belongs to.
+
+        It is one tensor that the next block writes to.
+        """
         N = tokens.shape[1]
         check_room(self, state, N)
         cache = state.reserve(N)
@@ -235,11 +272,14 @@ class Transformer(nn.Module):
         x, angles = self._embed(tokens, state.length)
         cos_sin = None if angles is None else angles.to(x.dtype).unbind()
         slots, keys_values = cache.slots(N), cache.keys_values()
+        yield x, cache
         for layer, block in enumerate(self.blocks):
             past = keys_values[2 * layer : 2 * layer + 2]
             x = block.decode(x, cos_sin, slots[layer], past, mask)
-        x = layer_norm(x[:, -1:], self.norm)
-        return rowwise_linear(x, self.embedding.weight)[:, 0], cache
+            yield x, cache
+
+    def _rowwise_head(self, x: Tensor) -> Tensor:
+        return rowwise_linear(layer_norm(x, self.norm), self.embedding.weight)
 
     @torch.inference_mode()
     def attention_maps(self, tokens: Tensor) -> Tensor:

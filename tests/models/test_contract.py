@@ -7,6 +7,7 @@ import torch
 
 from playground.errors import ContextFullError
 from playground.models import ARModel, State
+from playground.models.base import HasLayers, step_prefixes
 from tests.helpers import MODELS, SHIPPED, random_tokens, transformer
 
 BUILD = MODELS | SHIPPED
@@ -156,6 +157,65 @@ def test_computing_leaves_the_weights_and_the_global_generator_alone(model):
         assert torch.equal(tensor, weights[name])
 
 
+def test_every_row_of_a_chunk_is_that_of_forward(model):
+    tokens = tokens_for(model, 2, 21)
+    rows = model.forward(tokens)
+    state, found = model.initial_state(2), []
+    for chunk in tokens.split((1, 7, 1, 12), dim=1):
+        logits, state = model.step_every(chunk, state)
+        assert logits.shape == (2, chunk.shape[1], model.vocab_size)
+        found.append(logits)
+    assert state.length == 21
+    torch.testing.assert_close(torch.cat(found, dim=1), rows, rtol=1e-4, atol=1e-4)
+
+
+def test_a_draft_is_rolled_back_to_any_of_its_tokens(model):
+    prefix, draft = tokens_for(model, 1, 5), tokens_for(model, 1, 6, seed=1)
+    _, state = read(model, prefix)
+    logits, states = step_prefixes(model, draft, state)
+    assert [s.length for s in states] == [6, 7, 8, 9, 10, 11]
+    after = draft[:, :1]
+    for n in (0, 2, 5):
+        whole = torch.cat((prefix, draft[:, : n + 1], after), dim=1)
+        rows = model.forward(whole)
+        torch.testing.assert_close(logits[:, n], rows[:, -2], rtol=1e-4, atol=1e-4)
+        found, _ = model.step(after, states[n])
+        torch.testing.assert_close(found, rows[:, -1], rtol=1e-4, atol=1e-4)
+    assert torch.equal(step_prefixes(model, draft, state)[0], logits)
+
+
+def test_a_model_without_a_way_of_its_own_steps_through_a_draft():
+    class Plain:
+        """`transformer()` with nothing but what ARModel promises."""
+
+        def __init__(self, model):
+            self.context_length, self.step = model.context_length, model.step
+
+    model, draft = transformer(), random_tokens(2, 4)
+    logits, states = step_prefixes(Plain(model), draft, model.initial_state(2))
+    torch.testing.assert_close(logits, model.forward(draft), rtol=1e-4, atol=1e-4)
+    assert [s.length for s in states] == [1, 2, 3, 4]
+    with pytest.raises(ContextFullError):
+        step_prefixes(Plain(model), random_tokens(1, 41), model.initial_state(1))
+
+
+@pytest.mark.parametrize("name", [n for n in BUILD if "ngram" not in n])
+def test_the_layers_lead_to_the_logits(name):
+    model = built(name)
+    assert isinstance(model, HasLayers)
+    tokens = tokens_for(model, 2, 13)
+    layers = model.forward_layers(tokens)
+    assert layers.shape[1:3] == (2, 13)
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(model.head(layers[-1]), model.forward(tokens), **close)
+    state, found = model.initial_state(2), []
+    for chunk in tokens.split((4, 1, 8), dim=1):
+        hidden, state = model.step_layers(chunk, state)
+        found.append(hidden)
+    assert state.length == 13
+    torch.testing.assert_close(torch.cat(found, dim=2), layers, **close)
+
+
 class TestKVCache:
     """Parent and child share one buffer as long as one of them only reads."""
 
@@ -180,6 +240,37 @@ class TestKVCache:
         assert second.buffer is not state.buffer
         head = slice(0, 3)
         assert torch.equal(first.buffer.memory[..., head, :], second.buffer.memory[..., head, :])
+
+    def test_a_cut_is_the_state_that_was_and_costs_nothing_once_the_rest_is_let_go(self):
+        model = transformer()
+        _, short = read(model, random_tokens(1, 3))
+        wanted, _ = model.step(random_tokens(1, 1, seed=2), short)
+        _, long = model.step(random_tokens(1, 4, seed=1), short)
+        cut = long.cut(3)
+        assert cut.length == 3
+        assert cut.buffer is long.buffer
+        beside, child = model.step(random_tokens(1, 1, seed=2), cut)  # `long` still reads there
+        assert child.buffer is not long.buffer
+        cut_later, buffer = long.cut(3), long.buffer
+        del long
+        again, child = model.step(random_tokens(1, 1, seed=2), cut_later)
+        assert child.buffer is buffer
+        torch.testing.assert_close(beside, wanted)
+        assert torch.equal(beside, again)
+
+    def test_a_cut_leaves_longer_relatives_as_they_are(self):
+        model = transformer()
+        _, long = read(model, random_tokens(1, 9))
+        kept = long.buffer.memory[..., :9, :].clone()
+        for length in (8, 3, 0):
+            model.step(random_tokens(1, 5, seed=length), long.cut(length))
+        assert torch.equal(long.buffer.memory[..., :9, :], kept)
+
+    @pytest.mark.parametrize("length", [-1, 6])
+    def test_a_cut_cannot_lengthen(self, length):
+        _, state = read(transformer(), random_tokens(1, 5))
+        with pytest.raises(ValueError, match="from 0 to 5"):
+            state.cut(length)
 
     def test_children_made_in_many_threads_do_not_mix(self):
         from concurrent.futures import ThreadPoolExecutor
