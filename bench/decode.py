@@ -11,7 +11,7 @@ import torch
 
 from bench import peers
 from bench.measure import Row, Run, compare, paired, seconds_of, threads
-from playground.decoding.decide import Lane
+from playground.decoding.lane import Lane
 from playground.decoding.generate import generate
 from playground.decoding.processors import Processor
 

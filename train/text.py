@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from playground.checkpoints import load, save, write_atomically
 from playground.data.text import DATA_DIR, Corpus, load_corpus
-from playground.decoding.decide import Lane
+from playground.decoding.lane import Lane
 from playground.decoding.generate import generate_trace
 from playground.decoding.processors import Processor
 from playground.errors import ConfigError, PlaygroundError

@@ -1,160 +1,109 @@
-"""One decision, told in full: processors, strategy, and everything a chart needs, as a Step."""
+"""From logits to Steps: the processors' stages, and every number that a chart needs of them.
+
+Everything is computed for all rows at once, on the device, and copied to the host once.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from playground.decoding.context import Context
-from playground.decoding.processors import Processor
-from playground.decoding.strategies import Hypotheses, Sample, Strategy
-from playground.errors import check_whole
+from playground.decoding.lane import Lane as Lane
 from playground.traces.trace import Candidate, Step
 
 N_CANDIDATES = 20  # of the most likely tokens, raw and processed, that a Step keeps
 
 
-@dataclass(frozen=True)
-class Lane:
-    """One way to decode: a strategy, its processors in order, and where its randomness starts.
-
-    The noise of a decision is a function of (seed, sample, position) and nothing else. So a lane
-    gives the same tokens alone and beside others, going back and on again gives the same token,
-    and lanes with one seed share their noise, which makes their differences those of the settings.
-    """
-
-    strategy: Strategy = field(default_factory=Sample)
-    processors: tuple[Processor, ...] = ()
-    seed: int = 0
-    sample: int = 0  # which of several draws with one seed this is
-
-    def __post_init__(self):
-        check_whole("seed", self.seed, 0, 2**53)
-        check_whole("sample", self.sample, 0, 2**31)
-
-    @cached_property
-    def active(self) -> tuple[Processor, ...]:
-        return tuple(p for p in self.processors if not p.is_off)
-
-    @cached_property
-    def stages(self) -> tuple[str, ...]:
-        """What a Step of this lane calls its stages."""
-        return ("model", *(str(p) for p in self.active))
-
-    def noise(self, position: int) -> torch.Generator:
-        """Return the generator of the decision at `position`, on the CPU for every device."""
-        digest = hashlib.sha256(f"{self.seed}/{self.sample}/{position}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-    def settings(self) -> dict[str, Any]:
-        """Return what a Trace says of this lane."""
-        processors = [[p.name, p.value] for p in self.active]
-        return {"strategy": self.strategy.name, "processors": processors, "sample": self.sample}
-
-
-def decide(
-    logits: Tensor,
-    lane: Lane,
-    tokens: Tensor,
-    *,
-    forced: int | None = None,
-    chosen_by: str = "strategy",
-    slid: int = 0,
-    n_candidates: int = N_CANDIDATES,
-) -> Step:
-    """Choose what follows tokens (1, T) from its logits (1, V).
-
-    With `forced` that token is taken instead of the strategy's.
-    """
-    facts, n_ids = _facts(logits, lane, tokens, forced, n_candidates)
-    return _step_from(facts.tolist(), n_ids, lane, tokens.shape[1], chosen_by, slid)
-
-
-def decide_lanes(
-    logits: Tensor,
-    lanes: Sequence[Lane],
-    tokens: Tensor,
-    *,
-    slid: int = 0,
-    n_candidates: int = N_CANDIDATES,
-) -> list[Step]:
-    """Choose for every lane what follows its row of tokens (R, T) from its row of logits (R, V).
-
-    Everything the Steps hold is gathered on the device and copied to the host once for all.
-    """
-    found = [
-        _facts(logits[row : row + 1], lane, tokens[row : row + 1], None, n_candidates)
-        for row, lane in enumerate(lanes)
-    ]
-    numbers = (torch.cat([facts for facts, _ in found]) if len(found) > 1 else found[0][0]).tolist()
-    steps, start = [], 0
-    for lane, (facts, n_ids) in zip(lanes, found, strict=True):
-        end = start + len(facts)
-        steps.append(_step_from(numbers[start:end], n_ids, lane, tokens.shape[1], "strategy", slid))
-        start = end
-    return steps
-
-
-def _facts(
-    logits: Tensor, lane: Lane, tokens: Tensor, forced: int | None, n_candidates: int
-) -> tuple[Tensor, int]:
-    """Return all numbers of a Step in one vector of doubles, and how many candidates it names."""
-    vocab_size = logits.shape[-1]
+def apply_processors(logits: Tensor, lane: Lane, context: Context) -> Tensor:
+    """Return the stages (S, R, V) of logits (R, V): as they came, then after each processor."""
     stages = [logits]
     for processor in lane.active:
-        stages.append(processor(stages[-1], Context(tokens)))
-    if forced is not None:
-        token = torch.tensor([forced], device=logits.device)
-    else:
-        noise = lane.noise(tokens.shape[1]) if lane.strategy.is_random else None
-        _, token = lane.strategy.choose(stages[-1], Hypotheses(tokens, logits.new_zeros(1)), noise)
+        stages.append(processor(stages[-1], context))
+    return torch.stack(stages) if len(stages) > 1 else logits[None]
 
-    logprobs = torch.cat(stages).log_softmax(-1, dtype=torch.float64)  # (S, V)
-    raw = logprobs[0]
-    ends = logprobs[:: max(1, len(stages) - 1)]  # first and last stage
-    likely = ends.topk(min(n_candidates, vocab_size)).indices.flatten()
-    ids = torch.cat((likely, token))
-    facts = torch.cat(  # integers become doubles, exactly
-        (
-            ids,
-            logprobs.index_select(1, ids).flatten(),
-            (raw.exp() * raw).sum(-1, keepdim=True),
-            (raw > raw.index_select(0, token)).sum(-1, keepdim=True),
-            (stages[-1][0].abs() < torch.inf).sum(-1, keepdim=True),
+
+@dataclass(frozen=True)
+class Told:
+    """The numbers of one decision; unpacked into a Step when somebody asks for one."""
+
+    numbers: Sequence[float]
+    n_ids: int
+    lane: Lane
+    position: int
+    slid: int = 0
+
+    @property
+    def token(self) -> int:
+        return int(self.numbers[self.n_ids - 1])
+
+    @property
+    def logprob_processed(self) -> float:
+        return self.numbers[self.n_ids * (1 + len(self.lane.stages)) - 1]
+
+    def step(self, chosen_by: str = "strategy") -> Step:
+        """Return the Step; a candidate that was named twice is told once."""
+        n, depth = self.n_ids, len(self.lane.stages)
+        ids = [int(i) for i in self.numbers[:n]]
+        rows = [self.numbers[n * (1 + s) : n * (2 + s)] for s in range(depth)]
+        minus_entropy, above, kept = self.numbers[-3:]
+        found = dict(zip(ids, zip(*rows, strict=True), strict=True))
+        ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+        return Step(
+            position=self.position,
+            token=ids[-1],
+            logprob=found[ids[-1]][0],
+            logprob_processed=found[ids[-1]][-1],
+            rank=int(above) + 1,
+            entropy=max(0.0, -minus_entropy),
+            kept=int(kept),
+            stages=self.lane.stages,
+            candidates=tuple(Candidate(i, logprobs) for i, logprobs in ordered),
+            chosen_by=chosen_by,
+            slid=self.slid,
         )
-    )
-    return facts, len(ids)
 
 
-def _step_from(
-    facts: Sequence[float], n_ids: int, lane: Lane, position: int, chosen_by: str, slid: int
-) -> Step:
-    """Unpack what `_facts` packed; duplicates of a candidate are dropped here."""
-    ids = [int(i) for i in facts[:n_ids]]
-    *columns, minus_entropy, above, kept = facts[n_ids:]
-    rows = [columns[i : i + n_ids] for i in range(0, len(columns), n_ids)]
-    found = dict(zip(ids, zip(*rows, strict=True), strict=True))
-    ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
-    token = ids[-1]
-    return Step(
-        position=position,
-        token=token,
-        logprob=found[token][0],
-        logprob_processed=found[token][-1],
-        rank=int(above) + 1,
-        entropy=max(0.0, -minus_entropy),
-        kept=int(kept),
-        stages=lane.stages,
-        candidates=tuple(Candidate(i, lps) for i, lps in ordered),
-        chosen_by=chosen_by,
-        slid=slid,
+def tell(
+    stages: Tensor,
+    tokens: Tensor,
+    lanes: Sequence[Lane],
+    position: int,
+    *,
+    rows: Tensor | None = None,
+    slid: int = 0,
+    n_candidates: int = N_CANDIDATES,
+) -> list[Told]:
+    """Tell C decisions: that `tokens` (C,) came from `rows` (C,) of the stages (S, R, V).
+
+    A lane with fewer stages than S has its last one repeated. Without `rows` token i is row i's.
+    """
+    depth, _, vocab_size = stages.shape
+    n = min(n_candidates, vocab_size)
+    logprobs = stages.log_softmax(-1, dtype=torch.float64)  # (S, R, V)
+    raw = logprobs[0]
+    likely = raw.topk(n).indices
+    if depth > 1:
+        likely = torch.cat((likely, logprobs[-1].topk(n).indices), dim=1)
+    minus_entropy = (raw.exp() * raw.clamp(min=-1e30)).sum(-1, keepdim=True)  # 0 log 0 = 0
+    kept = (logprobs[-1] > -torch.inf).sum(-1, keepdim=True)
+    if rows is not None:
+        likely, minus_entropy, kept = likely[rows], minus_entropy[rows], kept[rows]
+        logprobs = logprobs[:, rows]
+    ids = torch.cat((likely, tokens[:, None]), dim=1)  # (C, n_ids)
+    found = logprobs.gather(2, ids.expand(depth, -1, -1))  # (S, C, n_ids)
+    above = (logprobs[0] > found[0, :, -1:]).sum(-1, keepdim=True)
+    facts = torch.cat(  # integers become doubles, exactly
+        (ids, found.transpose(0, 1).flatten(1), minus_entropy, above, kept), dim=1
     )
+    n_ids = ids.shape[1]
+    return [
+        Told(numbers, n_ids, lane, position, slid)
+        for numbers, lane in zip(facts.tolist(), lanes, strict=True)
+    ]
 
 
 def score(logits: Tensor, tokens: Sequence[int]) -> tuple[Step, ...]:
@@ -170,7 +119,7 @@ def score(logits: Tensor, tokens: Sequence[int]) -> tuple[Step, ...]:
         (
             chosen,
             (logprobs > chosen).sum(-1, keepdim=True).double(),
-            -(logprobs.exp() * logprobs).sum(-1, keepdim=True),
+            -(logprobs.exp() * logprobs.clamp(min=-1e30)).sum(-1, keepdim=True),
         ),
         dim=1,
     ).tolist()

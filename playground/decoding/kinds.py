@@ -13,7 +13,7 @@ from playground.errors import ConfigError, check_range, check_whole
 MAX_TEXT = 20_000  # characters of a text-valued parameter
 GROUPS = ("bias", "penalties", "constraint", "temperature", "truncation")
 
-Value = float | int | str
+Value = float | int | str | bool
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Parameter:
     kind: str = "number"
     help: str = ""  # what this parameter does, where the kind has several
     parse: Callable[[str], Any] | None = None  # raises ConfigError if a text cannot be read
+    options: tuple[Value, ...] = ()  # the only values, where there are few
 
     @property
     def is_whole(self) -> bool:
@@ -48,11 +49,19 @@ class Parameter:
         Raises:
             ConfigError: it is of another type, out of range, too long or cannot be read.
         """
+        if self.options:
+            return self._checked_option(value)
         if self.is_text:
             return self._checked_text(value)
         if self.is_whole:
             return check_whole(self.name, value, int(self.low), int(self.high))
         return float(check_range(self.name, value, self.low, self.high))
+
+    def _checked_option(self, value: Value) -> Value:
+        for option in self.options:
+            if option == value and type(option) is type(value):
+                return option
+        raise ConfigError(f"{self.name} must be one of {self.options}, got {str(value)[:60]!r}.")
 
     def _checked_text(self, value: Value) -> str:
         if not isinstance(value, str):

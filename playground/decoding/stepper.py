@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from playground.decoding.decide import Lane, decide, score
-from playground.decoding.generate import (
-    device_of,
-    dropped_tokens,
-    prefill,
-    slid_before,
-    visible_window,
-)
+from playground.decoding.contrastive import ContrastiveSearch, hidden_states, look_ahead
+from playground.decoding.decide import N_CANDIDATES, Told, apply_processors, score, tell
+from playground.decoding.lane import Lane
+from playground.decoding.run import device_of, prefill
+from playground.decoding.search import SearchStrategy
+from playground.decoding.speculative import Begun, Guesses, Setting, Speculating
+from playground.decoding.window import dropped_tokens, slid_before, visible_window
 from playground.errors import ConfigError, ContextFullError
 from playground.models.base import ARModel, State
 from playground.traces.trace import Step, Trace
@@ -57,8 +56,11 @@ class Stepper:
         seed: int = 0,
         eos_token: int | None = None,
         slide: bool = False,
+        tokenizer=None,
     ):
         self.model, self.eos_token, self.slide = model, eos_token, slide
+        self.tokenizer = tokenizer  # for processors that read text
+        self._guessed: dict[tuple[Lane, tuple[int, ...]], Step] = {}
         self._memory: OrderedDict[tuple[int, ...], tuple[Tensor, State]] = OrderedDict()
         self.branches: dict[str, Branch] = {}
         self._named = 0
@@ -103,9 +105,21 @@ class Stepper:
 
         Raises:
             ContextFullError: the context is full and `slide` is off.
+            ConfigError: the strategy keeps several texts at once.
         """
-        logits, _ = self._at(self.prefix)
-        return decide(logits, lane, self._row(), slid=self._slid())
+        strategy = lane.strategy
+        if isinstance(strategy, Speculating):
+            return self._guess(lane)
+        if isinstance(strategy, ContrastiveSearch):
+            return self._contrast(lane)
+        if isinstance(strategy, SearchStrategy):
+            raise ConfigError(
+                f"{strategy.name} keeps several texts at once, so it has no single next token. "
+                "Watch it on the Compare page, or choose another strategy here."
+            )
+        stages = self._stages(lane)
+        uniforms = torch.tensor([[lane.uniform(self.cursor)]], dtype=torch.float64)
+        return self._tell(lane, stages, strategy.choose(stages[-1], uniforms)).step()
 
     def look(self, lane: Lane) -> Step:
         """Tell the decision about the token after the cursor: as it was made, or to be made.
@@ -119,8 +133,7 @@ class Stepper:
         if self.at_end:
             return self.peek(lane)
         index = self.cursor - len(self.branch.trace.prompt)
-        stages = ("model", *(str(p) for p in lane.active))
-        if index >= 0 and self.branch.trace.steps[index].stages == stages:
+        if index >= 0 and self.branch.trace.steps[index].stages == lane.stages:
             return self.branch.trace.steps[index]
         made_by = self.branch.trace.steps[index].chosen_by if index >= 0 else "prompt"
         return self._forced(self.tokens[self.cursor], made_by, lane)
@@ -207,9 +220,55 @@ class Stepper:
         self.cursor += 1
 
     def _forced(self, token: int, chosen_by: str, lane: Lane) -> Step:
+        tokens = torch.tensor([token], device=device_of(self.model))
+        return self._tell(lane, self._stages(lane), tokens).step(chosen_by)
+
+    def _tell(self, lane: Lane, stages: Tensor, tokens: Tensor) -> Told:
+        (told,) = tell(stages, tokens, [lane], self.cursor, slid=self._slid())
+        return told
+
+    def _stages(self, lane: Lane) -> Tensor:
+        """Return the stages (S, 1, V) of what follows the prefix."""
         logits, _ = self._at(self.prefix)
-        slid = self._slid()
-        return decide(logits, lane, self._row(), forced=token, chosen_by=chosen_by, slid=slid)
+        return apply_processors(logits, lane, self._setting().context(
+            self.prefix, self._logprobs(), lane
+        ))  # fmt: skip
+
+    def _logprobs(self) -> list[float]:
+        """log p after the processors of every decision before the cursor."""
+        made = self.cursor - len(self.branch.trace.prompt)
+        return [step.logprob_processed for step in self.branch.trace.steps[: max(0, made)]]
+
+    def _setting(self) -> Setting:
+        prompt = self.branch.trace.prompt[: self.cursor]
+        limit = self.model.context_length if self.slide else None
+        return Setting(
+            self.model, prompt, MAX_TOKENS, self.eos_token, limit, N_CANDIDATES, self.tokenizer,
+            device_of(self.model),
+        )  # fmt: skip
+
+    def _guess(self, lane: Lane) -> Step:
+        """Return what a round of guesses decided for this position, or begin a round here."""
+        if (lane, self.prefix) not in self._guessed:
+            logits, state = self._at(self.prefix)
+            begun = Begun(self.prefix, tuple(self._logprobs()), logits, state)
+            self._guessed.clear()  # those of the last round are enough
+            prefix = self.prefix
+            for step in Guesses(lane, self._setting(), begun).round():
+                self._guessed[lane, prefix] = step
+                prefix = (*prefix, step.token)
+        return self._guessed[lane, self.prefix]
+
+    def _contrast(self, lane: Lane) -> Step:
+        logits, state = self._at(self.prefix)
+        context = self._setting().context(self.prefix, self._logprobs(), lane)
+        stages = apply_processors(logits.float().log_softmax(-1), lane, context)
+        window = visible_window(self.prefix, self.model.context_length if self.slide else None)
+        rows = torch.tensor([window], device=device_of(self.model))
+        past = hidden_states(self.model, rows)[0]
+        return look_ahead(
+            self.model, stages, lane, state, past, self.cursor, slid=self._slid()
+        ).step()  # fmt: skip
 
     def _keep(self, trace: Trace, origin: str = "", forked_at: int = 0) -> Branch:
         if len(self.branches) >= MAX_BRANCHES:
@@ -223,9 +282,6 @@ class Stepper:
         branch = Branch(f"branch {self._named}", trace, origin, forked_at)
         self.branches[branch.name] = branch
         return branch
-
-    def _row(self) -> Tensor:
-        return torch.tensor([self.prefix], device=device_of(self.model))
 
     def _slid(self) -> int:
         return slid_before(self.cursor, self.model.context_length if self.slide else None)

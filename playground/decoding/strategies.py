@@ -1,57 +1,50 @@
-"""Strategies: which token to take, once the processors have shaped the distribution.
+"""Strategies that keep one hypothesis: which token to take, once the processors have shaped it.
 
-`choose(logits (rows, V), hypotheses, generator) -> (parents (rows,), tokens (rows,))`: row i of
-the result continues the hypothesis `parents[i]`. Strategies that keep one hypothesis return the
-parents as they are.
+`choose(logits (R, V), uniforms (R, 1)) -> tokens (R,)`, a row for each of R lanes. Whatever keeps
+several hypotheses alive is a search (`search.py`); whatever guesses ahead is in `speculative.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from playground.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Hypotheses:
-    """The sequences a strategy keeps alive: tokens (rows, T), and log p of each (rows,)."""
-
-    tokens: Tensor
-    logprobs: Tensor
-
-
 BELOW_ONE = 1 - 2.0**-50  # keeps a mark short of the total, so that rounding never passes the end
 
 
+@runtime_checkable
 class Strategy(Protocol):
-    name: str
-    is_random: bool
+    """A named way to choose; `settings` are its parameters, as a Trace and a link tell them."""
 
-    def choose(
-        self, logits: Tensor, hypotheses: Hypotheses, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the parents and tokens of the hypotheses that live on."""
-        ...
+    name: str
+
+    def settings(self) -> dict[str, Any]: ...
+
+
+class Settings:
+    """Settings of a frozen dataclass: every field that takes part in its equality."""
+
+    def settings(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
 
 
 @dataclass(frozen=True)
-class Greedy:
+class Greedy(Settings):
     """Take the most likely token; the lowest number wins a tie."""
 
     name = "greedy"
     is_random = False
 
-    def choose(self, logits, hypotheses, generator):
-        rows = torch.arange(logits.shape[0], device=logits.device)
-        return rows, logits.argmax(-1)
+    def choose(self, logits: Tensor, uniforms: Tensor | None) -> Tensor:
+        """Return the most likely token (R,) of logits (R, V)."""
+        return logits.argmax(-1)
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Settings):
     """Draw a token with its probability (ancestral sampling).
 
     One uniform number is looked up in the cumulated probabilities, so the draw is a function of
@@ -61,23 +54,13 @@ class Sample:
     name = "sample"
     is_random = True
 
-    def choose(self, logits, hypotheses, generator):
-        rows = torch.arange(logits.shape[0], device=logits.device)
-        uniform = torch.rand(logits.shape[0], 1, generator=generator, dtype=torch.float64)
-        cumulated = logits.softmax(-1, dtype=torch.float64).cumsum(-1)  # (rows, V)
-        mark = uniform.to(logits.device) * (cumulated[:, -1:] * BELOW_ONE)
-        return rows, torch.searchsorted(cumulated, mark, right=True)[:, 0]
+    def choose(self, logits: Tensor, uniforms: Tensor | None) -> Tensor:
+        """Return a token (R,) for logits (R, V) and numbers (R, 1) in [0, 1)."""
+        return draw(logits.softmax(-1, dtype=torch.float64), uniforms)
 
 
-STRATEGIES: dict[str, type] = {"greedy": Greedy, "sample": Sample}
-
-
-def make_strategy(name: str) -> Strategy:
-    """Return the strategy of that name.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if name not in STRATEGIES:
-        raise ConfigError(f"There is no strategy {name!r}. Choose among {', '.join(STRATEGIES)}.")
-    return STRATEGIES[name]()
+def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """Return an index (R,) into weights (R, V) that need not add up to 1."""
+    cumulated = weights.cumsum(-1)
+    mark = uniforms.to(weights.device) * (cumulated[:, -1:] * BELOW_ONE)
+    return torch.searchsorted(cumulated, mark, right=True)[:, 0]

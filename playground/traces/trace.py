@@ -15,11 +15,12 @@ from typing import Any
 
 from playground.errors import TraceError
 
-FORMAT = "playground-trace/1"
+FORMAT = "playground-trace/2"
 MAX_STEPS = 100_000
 MAX_JSON_BYTES = 64 * 2**20
 MAX_WHOLE = 2**53  # the largest that JavaScript, and so any JSON, holds exactly
-CHOOSERS = ("strategy", "user", "prompt")
+CHOOSERS = ("strategy", "user", "prompt", "draft")
+FATES = ("live", "pruned", "finished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,37 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What a draft proposed for a position, and what became of it (speculative decoding)."""
+
+    token: int
+    logprob: float  # under the draft, after the processors
+    accepted: bool
+    dropped: tuple[int, ...] = ()  # proposals behind a rejected one, never looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One continuation that a search weighed at a position."""
+
+    parent: int  # index among those of the position before that are live; 0 at the first
+    token: int
+    logprob: float  # sum of log p after the processors, from the prompt to here
+    score: float  # what it is ranked by: the sum with the length penalty, or with noise
+    fate: str  # one of FATES
+    group: int = 0  # of diverse beam search; constraint tokens met, of constrained
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another whole result of a lane that has several, and how it was ranked."""
+
+    tokens: tuple[int, ...]  # after the prompt
+    logprob: float  # sum of log p after the processors
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One decision: which token came at `position`, and what the model thought of it."""
 
@@ -54,6 +86,7 @@ class Step:
     candidates: tuple[Candidate, ...] = ()  # by raw probability, most likely first
     chosen_by: str = "strategy"  # one of CHOOSERS
     slid: int = 0  # oldest tokens dropped from the window just before this decision
+    draft: Draft | None = None  # what was proposed here, if anything was
 
     @property
     def surprisal(self) -> float:
@@ -75,6 +108,8 @@ class Trace:
     seed: int
     steps: tuple[Step, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    search: tuple[tuple[Hypothesis, ...], ...] = ()  # what was weighed at each position
+    alternatives: tuple[Alternative, ...] = ()  # every result, the best first
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -101,8 +136,15 @@ class Trace:
             step["logprob_processed"] = _null(step["logprob_processed"])
             for candidate in step["candidates"]:
                 candidate["logprobs"] = [_null(lp) for lp in candidate["logprobs"]]
+            if step["draft"] is not None:
+                step["draft"]["logprob"] = _null(step["draft"]["logprob"])
+        for ranked in (*data["alternatives"], *(h for row in data["search"] for h in row)):
+            ranked["logprob"], ranked["score"] = _null(ranked["logprob"]), _null(ranked["score"])
         if label is not None:
             named = set(self.tokens) | {c.token for s in self.steps for c in s.candidates}
+            named |= {h.token for row in self.search for h in row}
+            named |= {s.draft.token for s in self.steps if s.draft is not None}
+            named |= {token for other in self.alternatives for token in other.tokens}
             data["labels"] = {str(token): label(token) for token in sorted(named)}
         return json.dumps(data, ensure_ascii=False, allow_nan=False)
 
@@ -122,7 +164,7 @@ class Trace:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise ValueError(f"format is {data['format']!r}, not {FORMAT!r}")
-            if len(data["steps"]) > MAX_STEPS:
+            if max(len(data["steps"]), len(data["search"])) > MAX_STEPS:
                 raise ValueError(f"more than {MAX_STEPS} steps")
             json.dumps(data["settings"], allow_nan=False)  # 1e999 would not be written again
             prompt = tuple(_whole(token) for token in data["prompt"])
@@ -132,6 +174,8 @@ class Trace:
                 seed=_whole(data["seed"]),
                 steps=tuple(_step(s, at) for at, s in enumerate(data["steps"], len(prompt))),
                 settings=dict(data["settings"]),
+                search=tuple(tuple(_hypothesis(h) for h in row) for row in data["search"]),
+                alternatives=tuple(_alternative(a) for a in data["alternatives"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise TraceError(
@@ -179,6 +223,13 @@ def _logprob(value: float | None) -> float:
     return number
 
 
+def _score(value: float | None) -> float:
+    number = -math.inf if value is None else float(value)
+    if not number < math.inf:
+        raise ValueError(f"a score is {value!r}")
+    return number
+
+
 def _whole(value: int) -> int:
     if type(value) is not int or not 0 <= value <= MAX_WHOLE:
         raise ValueError(f"{value!r} is no whole number from 0 to {MAX_WHOLE}")
@@ -211,4 +262,30 @@ def _step(data: dict, position: int) -> Step:
         ),
         chosen_by=data["chosen_by"],
         slid=_whole(data["slid"]),
+        draft=None if data["draft"] is None else _draft(data["draft"]),
     )
+
+
+def _draft(data: dict) -> Draft:
+    if type(data["accepted"]) is not bool:
+        raise ValueError(f"accepted is {data['accepted']!r}")
+    dropped = tuple(_whole(token) for token in data["dropped"])
+    return Draft(_whole(data["token"]), _logprob(data["logprob"]), data["accepted"], dropped)
+
+
+def _hypothesis(data: dict) -> Hypothesis:
+    if data["fate"] not in FATES:
+        raise ValueError(f"a fate is {data['fate']!r}")
+    return Hypothesis(
+        parent=_whole(data["parent"]),
+        token=_whole(data["token"]),
+        logprob=_score(data["logprob"]),
+        score=_score(data["score"]),
+        fate=data["fate"],
+        group=_whole(data["group"]),
+    )
+
+
+def _alternative(data: dict) -> Alternative:
+    tokens = tuple(_whole(token) for token in data["tokens"])
+    return Alternative(tokens, _score(data["logprob"]), _score(data["score"]))

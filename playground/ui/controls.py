@@ -8,9 +8,9 @@ from pathlib import Path
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from playground.decoding.decide import Lane
+from playground.decoding.lane import Lane
 from playground.decoding.processors import PROCESSORS, Processor
-from playground.decoding.strategies import STRATEGIES, make_strategy
+from playground.decoding.strategy_catalogue import STRATEGIES, make_strategy
 from playground.errors import PromptError
 from playground.registry import ModelCard
 from playground.ui import state

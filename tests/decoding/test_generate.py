@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 import torch
 
-from playground.decoding.decide import Lane, score
+from playground.decoding.decide import score
 from playground.decoding.generate import (
     dropped_tokens,
     generate,
@@ -13,6 +13,7 @@ from playground.decoding.generate import (
     slid_before,
     visible_window,
 )
+from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.decoding.strategies import Greedy, Sample
 from playground.errors import ConfigError, ContextFullError, PromptError
@@ -123,8 +124,8 @@ def test_sampling_follows_the_distribution():
     counts = torch.zeros(VOCAB_SIZE, dtype=torch.float64)
     logits = probs.log()[None].expand(1, -1)
     for sample in range(draws):
-        noise = Lane(seed=9, sample=sample).noise(3)
-        _, token = Sample().choose(logits, None, noise)
+        uniform = torch.tensor([[Lane(seed=9, sample=sample).uniform(3)]])
+        token = Sample().choose(logits, uniform)
         counts[token] += 1
     expected = probs * draws
     assert expected.min() > 5  # or chi-square does not hold
@@ -135,7 +136,8 @@ def test_sampling_follows_the_distribution():
 def test_a_removed_token_is_never_drawn():
     logits = torch.full((1, 9), -torch.inf)
     logits[0, [2, 5]] = torch.tensor([0.0, -8.0])
-    drawn = {int(Sample().choose(logits, None, Lane(sample=s).noise(0))[1]) for s in range(2000)}
+    uniforms = [torch.tensor([[Lane(sample=s).uniform(0)]]) for s in range(2000)]
+    drawn = {int(Sample().choose(logits, uniform)) for uniform in uniforms}
     assert drawn <= {2, 5}
 
 

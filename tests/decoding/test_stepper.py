@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from playground.decoding.decide import Lane
 from playground.decoding.generate import generate_trace
+from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.decoding.stepper import KEPT_STATES, MAX_BRANCHES, Stepper
 from playground.decoding.strategies import Greedy, Sample

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.decoding.decide import Lane
 from playground.decoding.generate import generate_trace
+from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.errors import TraceError
 from playground.traces import trace as module
