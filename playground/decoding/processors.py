@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from playground.decoding.catalogue import PROCESSORS
+from playground.decoding.catalogue import LLAMA_CPP_ORDER, PROCESSORS, TRANSFORMERS_ORDER
 from playground.decoding.context import Context
 from playground.decoding.kinds import Parameter, ProcessorKind, Value
 from playground.errors import ConfigError
@@ -28,11 +28,6 @@ __all__ = [
     "check",
     "in_order",
 ]
-
-TRANSFORMERS_ORDER = tuple(PROCESSORS)
-LLAMA_CPP_ORDER = (
-    "repetition_penalty", "top_k", "typical_p", "top_p", "min_p", "temperature",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, init=False, repr=False)
