@@ -10,6 +10,7 @@ from tests.helpers import ROOT
 BELOW = {"errors"}
 CORE = BELOW | {"traces", "models", "tokenizers"}
 MIDDLE = {"decoding", "inspection", "evaluation", "data", "checkpoints"}
+TOP = {"registry", "comparison", "devices"}
 MAY_IMPORT = {  # layer: layers it may use, besides itself
     "errors": set(),
     "traces": BELOW,
@@ -20,8 +21,12 @@ MAY_IMPORT = {  # layer: layers it may use, besides itself
     "evaluation": CORE,
     "data": CORE,
     "checkpoints": CORE,
+    "devices": BELOW,
+    "comparison": CORE | MIDDLE,
     "registry": CORE | MIDDLE,
-    "ui": CORE | MIDDLE | {"registry"},
+    "command_line": CORE | MIDDLE | TOP,
+    "__main__": {"command_line"},
+    "ui": CORE | MIDDLE | TOP,
 }
 SOURCES = [
     p for folder in ("playground", "pages", "train", "bench") for p in (ROOT / folder).rglob("*.py")

@@ -131,6 +131,16 @@ class Run:
     def is_done(self) -> bool:
         return all(kept.is_done for kept in self._kept)
 
+    def has_ended(self, lane: int) -> bool:
+        return self._kept[lane].is_done
+
+    def calls(self, lane: int) -> int:
+        """Return how often the model was called for a lane since it read the prompt."""
+        kept = self._kept[lane]
+        if isinstance(kept, Single):
+            return max(0, len(kept.told) - 1)
+        return kept.calls
+
     def trace(self, lane: int, name: str) -> Trace:
         """Return what a lane has decided so far; of a search, its best hypothesis."""
         kept, own = self._kept[lane], self.lanes[lane]
@@ -218,6 +228,7 @@ class Run:
                 move = kept.move(self._view(lane, rows, stages, hidden, over))
                 if not kept.is_done:
                     moves[lane] = move
+                    kept.calls += 1
                 steps[lane] = kept.best().step if kept.best().length > before else None
         self._advance(moves)
 

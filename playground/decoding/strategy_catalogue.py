@@ -139,7 +139,7 @@ def make_strategy(name: str, /, *, draft=None, draft_name: str = "", words=(), *
     """
     if name not in STRATEGIES:
         raise ConfigError(
-            f"There is no strategy {name[:60]!r}. Choose among {', '.join(STRATEGIES)}."
+            f"There is no strategy {str(name)[:60]!r}. Choose among {', '.join(STRATEGIES)}."
         )
     kind = STRATEGIES[name]
     known = {p.name: p for p in kind.parameters}

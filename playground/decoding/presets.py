@@ -1,0 +1,40 @@
+"""Ways to decode that are worth comparing, to begin with."""
+
+from __future__ import annotations
+
+from playground.decoding.processors import Processor
+from playground.decoding.spec import LaneSpec
+
+
+def _sampling(label: str, *processors: Processor) -> LaneSpec:
+    return LaneSpec(label, processors=processors)
+
+
+PRESETS: dict[str, LaneSpec] = {
+    spec.label: spec
+    for spec in (
+        LaneSpec("greedy", "greedy"),
+        _sampling("pure sampling"),
+        _sampling("temperature 0.7", Processor("temperature", 0.7)),
+        _sampling("top-k 20", Processor("top_k", 20)),
+        _sampling("nucleus 0.9", Processor("top_p", 0.9)),
+        _sampling("min-p 0.1", Processor("min_p", 0.1)),
+        _sampling("typical 0.9", Processor("typical_p", 0.9)),
+        _sampling("mirostat", Processor("mirostat", 2.0)),
+        _sampling("repetition penalty", Processor("repetition_penalty", 1.2)),
+        LaneSpec("beam search", "beam_search", {"num_beams": 5}),
+        LaneSpec("beam sampling", "beam_sample", {"num_beams": 5}),
+        LaneSpec(
+            "diverse beams", "diverse_beam_search", {"num_beams": 6, "num_beam_groups": 3}
+        ),
+        LaneSpec("stochastic beams", "stochastic_beam_search", {"num_beams": 5}),
+        LaneSpec("contrastive search", "contrastive_search", {"penalty_alpha": 0.6, "top_k": 4}),
+        LaneSpec("best of 8", "best_of_n", {"n": 8}),
+        LaneSpec("minimum Bayes risk", "minimum_bayes_risk", {"n": 8}),
+        LaneSpec("prompt lookup", "prompt_lookup", {"do_sample": False}),
+        LaneSpec("speculative", "speculative_decoding", {"do_sample": False}),
+        LaneSpec("contrastive decoding", "greedy", combination="contrastive_decoding"),
+        LaneSpec("DoLa", "greedy", combination="dola"),
+    )
+}  # fmt: skip
+DEFAULT = ("greedy", "pure sampling", "nucleus 0.9", "beam search")
