@@ -23,6 +23,8 @@ class _Buffer:
 
     def __init__(self, memory: Tensor):
         self.memory = memory
+        fits = memory.dtype == torch.float32 and memory.device.type == "cpu"
+        self.array = memory.numpy() if fits else None  # the same memory, for kernels
         self.readers: WeakSet[KVCache] = WeakSet()
         self.taken = 0  # the longest reader that was; checked first, since it is cheap
         self.lock = threading.Lock()  # sessions share nothing else, but a State may be shared
@@ -75,10 +77,20 @@ class KVCache:
         capacity = self.buffer.capacity
         while capacity < end:
             capacity *= 2
-        old = self.buffer.memory
-        memory = old.new_empty((*old.shape[:4], capacity, old.shape[5]))
-        memory[..., : self.length, :] = old[..., : self.length, :]
-        return _Buffer(memory).reader(end)
+        return _Buffer(self._copy(capacity)).reader(end)
+
+    def _copy(self, capacity: int, rows: Tensor | None = None) -> Tensor:
+        """Return memory of that capacity with the tokens (of those rows) that this State reads."""
+        old = self.buffer.memory[..., : self.length, :]
+        B = self.batch_size if rows is None else len(rows)
+        memory = old.new_empty((*old.shape[:2], B, old.shape[3], capacity, old.shape[5]))
+        kept = memory[..., : self.length, :]
+        if rows is None:
+            kept.copy_(old)
+        else:
+            for row, source in enumerate(rows.tolist()):  # quicker than gathering, then copying
+                kept[:, :, row] = old[:, :, source]
+        return memory
 
     def cut(self, length: int) -> KVCache:
         """Return the State of the first `length` tokens, which shares this one's memory.
@@ -106,8 +118,7 @@ class KVCache:
 
     def select(self, rows: Tensor) -> KVCache:
         """Return the State whose row i is this one's `rows[i]`."""
-        kept = self.buffer.memory[..., : self.length, :].index_select(2, rows)
-        return _Buffer(kept.contiguous()).reader(self.length)
+        return _Buffer(self._copy(self.buffer.capacity, rows)).reader(self.length)
 
     @property
     def num_bytes(self) -> int:

@@ -1,0 +1,98 @@
+"""From a Transformer to the kernels of `kernels.py` and back: plans, buffers, checks.
+
+Kernels are imported when first used, since numba takes half a second to import and the kernels
+some seconds to compile, once on a machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playground.models.base import check_room
+from playground.models.kv_cache import KVCache
+from playground.models.packing import MAX_CHUNK, Memory, Packed, half_if_exact, packed
+
+if TYPE_CHECKING:
+    from playground.models.transformer import Transformer
+
+NO_TOKENS, NO_MEMORY = np.empty((0, 0), np.int64), np.empty((0,) * 6, np.float32)
+NO_LOGITS, NO_HIDDEN = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
+
+
+def plan_for(model: Transformer, tokens: Tensor, state: KVCache) -> Packed | None:
+    """Return the packed weights if a kernel can read these tokens, None if torch has to."""
+    if tokens.shape[1] > MAX_CHUNK or state.buffer.array is None:
+        return None
+    return packed(model, lay_out)
+
+
+def read_chunk(
+    model: Transformer,
+    plan: Packed,
+    tokens: Tensor,
+    state: KVCache,
+    *,
+    logits: Tensor | None = None,
+    hidden: Tensor | None = None,
+) -> KVCache:
+    """Read tokens (B, N); fill logits (B or B * N, V) and hidden (n_layer + 1, B * N, C) if given.
+
+    Raises:
+        ContextFullError: the context has no room for N more tokens.
+        IndexError: a token is not of the vocabulary.
+    """
+    from playground.models.kernels import transformer_step
+
+    N = tokens.shape[1]
+    check_room(model, state, N)
+    cache = state.reserve(N)
+    if not transformer_step(
+        plan.plan,
+        tokens.contiguous().numpy(),
+        cache.buffer.array,
+        state.length,
+        NO_HIDDEN if hidden is None else hidden.numpy(),
+        NO_LOGITS if logits is None else logits.numpy(),
+    ):
+        raise IndexError(f"tokens must be from 0 to {model.vocab_size - 1}")
+    return cache
+
+
+def head(model: Transformer, hidden: Tensor) -> Tensor | None:
+    """Return the logits (..., V) of the stream (..., C) if a kernel can make them."""
+    if torch.is_grad_enabled() or hidden.dtype != torch.float32:
+        return None
+    rows = hidden.reshape(-1, hidden.shape[-1])
+    if len(rows) > MAX_CHUNK or (plan := packed(model, lay_out)) is None:
+        return None
+    from playground.models.kernels import transformer_step
+
+    logits = rows.new_empty(len(rows), model.vocab_size)
+    transformer_step(plan.plan, NO_TOKENS, NO_MEMORY, 0, rows[None].numpy(), logits.numpy())
+    return logits.view(*hidden.shape[:-1], model.vocab_size)
+
+
+def lay_out(model: Transformer, memory: Memory) -> list[int]:
+    """Return the plan of `kernels.transformer_step`, with what it points to in `memory`."""
+    from playground.models import kernels
+
+    c, blocks = model.config, model.blocks
+    matrices = [m.weight for b in blocks for m in (b.qkv, b.project, b.expand, b.contract)]
+    dtype = half_if_exact([model.embedding.weight, *matrices])
+    positions, table = kernels.ADDED, model.table
+    if c.positions == "rotary":
+        positions = kernels.ROTARY
+    elif c.positions == "learned":
+        table = model.position.weight
+    plan = [c.n_layer, c.n_embd, c.vocab_size, positions, c.context_length, dtype is np.float16]
+    plan += [memory.copy_of(model.embedding.weight), memory.copy_of(table)]
+    plan += [memory.copy_of(model.norm.weight), memory.panels(model.embedding.weight, dtype)]
+    for b in blocks:
+        plan += [memory.copy_of(b.norm_attention.weight), memory.panels(b.qkv.weight, dtype)]
+        plan += [memory.panels(b.project.weight, dtype), memory.copy_of(b.norm_mlp.weight)]
+        plan += [memory.panels(b.expand.weight, dtype), memory.panels(b.contract.weight, dtype)]
+    return plan
