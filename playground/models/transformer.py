@@ -24,10 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from playground.errors import ConfigError, check_range, check_whole
-from playground.models import stepping
+from playground.models.autograd import CausalAttention, Perceptron
 from playground.models.base import check_room, rowwise_linear
 from playground.models.kv_cache import KVCache
-from playground.models.packing import forget
 
 POSITIONS = ("rotary", "learned", "sinusoidal")
 
@@ -122,14 +121,23 @@ class Block(nn.Module):
         return (*rotate(qkv[:2], cos_sin), qkv[2])
 
     def mlp(self, x: Tensor) -> Tensor:
-        hidden = F.relu(F.linear(self.norm_mlp(x), self.expand.weight))
-        return F.linear(hidden * hidden, self.contract.weight)
+        x = self.norm_mlp(x)
+        if x.device.type == "cpu":
+            return Perceptron.apply(x, self.expand.weight, self.contract.weight)
+        hidden = F.relu(self.expand(x))
+        return self.contract(hidden * hidden)
+
+    def attend(self, x: Tensor, cos_sin: Tensor | None) -> Tensor:
+        """Return what the heads read (B, T, C), by the faster way of the device."""
+        if x.device.type == "cpu":
+            return CausalAttention.apply(self.qkv(self.norm_attention(x)), cos_sin, self.n_head)
+        q, k, v = self.query_key_value(x, cos_sin)
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return heads.transpose(1, 2).flatten(2)
 
     def forward(self, x: Tensor, cos_sin: Tensor | None) -> Tensor:
         """Map the stream (B, T, C) to itself, all positions at once."""
-        q, k, v = self.query_key_value(x, cos_sin)
-        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        heads = heads.transpose(1, 2).flatten(2)  # (B, T, C)
+        heads = self.attend(x, cos_sin)
         x = x + F.dropout(self.project(heads), self.dropout, self.training)
         return x + F.dropout(self.mlp(x), self.dropout, self.training)
 
@@ -190,11 +198,6 @@ class Transformer(nn.Module):
         """Make what a checkpoint leaves out because the config alone determines it."""
         self.table = position_table(self.config)
 
-    def train(self, mode: bool = True) -> Transformer:
-        """Set the mode as usual, and have the weights packed again before the next step."""
-        forget(self)
-        return super().train(mode)
-
     def _init_weights(self, module: nn.Module):
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
@@ -223,8 +226,6 @@ class Transformer(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map the stream (..., C) behind any layer to logits (..., V): final norm, unembedding."""
-        if (logits := stepping.head(self, hidden)) is not None:
-            return logits
         return F.linear(self.norm(hidden), self.embedding.weight)
 
     def _streams(self, tokens: Tensor) -> Iterator[Tensor]:
@@ -248,19 +249,12 @@ class Transformer(nn.Module):
         Raises:
             ContextFullError: the context has no room for N more tokens.
         """
-        if (plan := stepping.plan_for(self, tokens, state)) is not None:
-            logits = state.buffer.memory.new_empty(len(tokens), self.vocab_size)
-            return logits, stepping.read_chunk(self, plan, tokens, state, logits=logits)
         *_, (x, cache) = self._read(tokens, state)
         return self._rowwise_head(x[:, -1:])[:, 0], cache
 
     @torch.inference_mode()
     def step_every(self, tokens: Tensor, state: KVCache) -> tuple[Tensor, KVCache]:
         """Read tokens (B, N); return the logits (B, N, V) after each of them, and the new State."""
-        if (plan := stepping.plan_for(self, tokens, state)) is not None:
-            logits = state.buffer.memory.new_empty(*tokens.shape, self.vocab_size)
-            rows = logits.flatten(0, 1)
-            return logits, stepping.read_chunk(self, plan, tokens, state, logits=rows)
         *_, (x, cache) = self._read(tokens, state)
         return self._rowwise_head(x), cache
 
@@ -270,11 +264,6 @@ class Transformer(nn.Module):
 
         The first is the embedding. `head` makes logits of any of them.
         """
-        if (plan := stepping.plan_for(self, tokens, state)) is not None:
-            shape = (self.config.n_layer + 1, *tokens.shape, self.config.n_embd)
-            hidden = state.buffer.memory.new_empty(shape)
-            rows = hidden.flatten(1, 2)
-            return hidden, stepping.read_chunk(self, plan, tokens, state, hidden=rows)
         streams, caches = zip(*((x.clone(), c) for x, c in self._read(tokens, state)), strict=True)
         return torch.stack(streams), caches[-1]
 
