@@ -24,9 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from playground.errors import ConfigError, check_range, check_whole
+from playground.models import stepping
 from playground.models.autograd import CausalAttention, Perceptron
 from playground.models.base import check_room, rowwise_linear
 from playground.models.kv_cache import KVCache
+from playground.models.packing import forget
 
 POSITIONS = ("rotary", "learned", "sinusoidal")
 
@@ -198,6 +200,11 @@ class Transformer(nn.Module):
         """Make what a checkpoint leaves out because the config alone determines it."""
         self.table = position_table(self.config)
 
+    def train(self, mode: bool = True) -> Transformer:
+        """Set the mode as usual, and have the weights packed again before the next step."""
+        forget(self)
+        return super().train(mode)
+
     def _init_weights(self, module: nn.Module):
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
@@ -226,6 +233,8 @@ class Transformer(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map the stream (..., C) behind any layer to logits (..., V): final norm, unembedding."""
+        if (logits := stepping.head(self, hidden)) is not None:
+            return logits
         return F.linear(self.norm(hidden), self.embedding.weight)
 
     def _streams(self, tokens: Tensor) -> Iterator[Tensor]:
@@ -249,12 +258,19 @@ class Transformer(nn.Module):
         Raises:
             ContextFullError: the context has no room for N more tokens.
         """
+        if (plan := stepping.plan_for(self, tokens, state)) is not None:
+            logits = state.buffer.memory.new_empty(len(tokens), self.vocab_size)
+            return logits, stepping.read_chunk(self, plan, tokens, state, logits=logits)
         *_, (x, cache) = self._read(tokens, state)
         return self._rowwise_head(x[:, -1:])[:, 0], cache
 
     @torch.inference_mode()
     def step_every(self, tokens: Tensor, state: KVCache) -> tuple[Tensor, KVCache]:
         """Read tokens (B, N); return the logits (B, N, V) after each of them, and the new State."""
+        if (plan := stepping.plan_for(self, tokens, state)) is not None:
+            logits = state.buffer.memory.new_empty(*tokens.shape, self.vocab_size)
+            rows = logits.flatten(0, 1)
+            return logits, stepping.read_chunk(self, plan, tokens, state, logits=rows)
         *_, (x, cache) = self._read(tokens, state)
         return self._rowwise_head(x), cache
 
@@ -264,6 +280,11 @@ class Transformer(nn.Module):
 
         The first is the embedding. `head` makes logits of any of them.
         """
+        if (plan := stepping.plan_for(self, tokens, state)) is not None:
+            shape = (self.config.n_layer + 1, *tokens.shape, self.config.n_embd)
+            hidden = state.buffer.memory.new_empty(shape)
+            rows = hidden.flatten(1, 2)
+            return hidden, stepping.read_chunk(self, plan, tokens, state, hidden=rows)
         streams, caches = zip(*((x.clone(), c) for x, c in self._read(tokens, state)), strict=True)
         return torch.stack(streams), caches[-1]
 
