@@ -1,4 +1,4 @@
-"""Measure ours beside a peer: python -m bench {decode,prefix,lanes,train,page} [--json] [--quick].
+"""Measure ours beside a peer: python -m bench TASK [--json] [--quick]; --help names the tasks.
 
 A ratio above 1 is better for ours, whatever the unit.
 """
@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from bench.compare import compare_task
 from bench.decode import Options, decode, lanes, prefix
 from bench.measure import Row
 from bench.page import page
@@ -20,11 +21,12 @@ TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "decode": decode,  # full traces beside transformers' generate
     "prefix": prefix,  # one step as the prefix grows
     "lanes": lanes,  # lockstep beside one after the other
+    "compare": compare_task,  # lanes, beams and drafts
     "train": train,  # one optimizer step, and its memory
     "page": page,  # from a click to the redrawn page, in a browser
 }
 COLUMNS = ("row", "unit", "ours", "theirs", "ratio", "spread", "runs", "threads", "peer")
-WIDTHS = (40, 9, 9, 9, 7, 7, 5, 8, 0)
+WIDTHS = (46, 9, 9, 9, 7, 7, 5, 8, 0)
 
 
 def table_line(cells: list) -> str:
