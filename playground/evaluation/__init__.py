@@ -1,1 +1,1 @@
-"""How good a model is: likelihood of text it has not seen."""
+"""How good a model and what it made are: likelihood, variety, repetition, beside human text."""
