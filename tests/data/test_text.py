@@ -1,12 +1,22 @@
 """Corpora that are installed, files of the user's, and what is said when neither is there."""
 
+import os
 import subprocess
 
 import pytest
 
+from playground.checkpoints import read_config
 from playground.data import text
-from playground.data.text import CORPORA, load_corpus
+from playground.data.text import (
+    CORPORA,
+    EXCERPT,
+    EXCERPT_CHARACTERS,
+    held_out_excerpt,
+    load_corpus,
+)
 from playground.errors import DataError
+from playground.tokenizers.text import tokenizer_from_json
+from tests.helpers import shipped_folders
 
 
 def test_a_file_of_the_users_is_one_document(tmp_path):
@@ -91,3 +101,46 @@ def test_the_king_james_text_loses_its_references(monkeypatch):
     )
     corpus = load_corpus("king-james")
     assert corpus.text == "In the beginning God created.\nAnd the earth was."
+
+
+def test_an_excerpt_is_whole_lines_from_the_beginning():
+    lines = "half a line\nfirst\nsecond\nthird, which is longer\n"
+    assert text.excerpt(lines, 20) == "first\nsecond"
+    assert text.excerpt(lines, 1000) == lines
+    assert text.excerpt("x" * 50, 20) == "x" * 20
+    assert text.excerpt("\n\n" + "x" * 50, 20) == "x" * 20
+    assert text.excerpt("begins inside\nDear all.\n" + "word " * 50, 30).endswith("word word")
+
+
+def test_a_held_out_excerpt_is_read_as_it_was_written(tmp_path):
+    (tmp_path / EXCERPT).write_text("Größe\nund 日本", encoding="utf-8")
+    assert held_out_excerpt(tmp_path) == "Größe\nund 日本"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read"),
+        (b"a" * 80_001, "more than 80,000 bytes"),
+        ("Größe".encode("latin-1"), "not UTF-8 text"),
+    ],
+)
+def test_an_excerpt_that_cannot_be_had_says_how_to_write_it(content, says, tmp_path):
+    if content is not None:
+        (tmp_path / EXCERPT).write_bytes(content)
+    with pytest.raises(DataError, match=f"{says}.* --excerpt-only, or choose another"):
+        held_out_excerpt(tmp_path)
+
+
+def test_an_excerpt_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / EXCERPT)
+    with pytest.raises(DataError, match="is no file"):
+        held_out_excerpt(tmp_path)
+
+
+@pytest.mark.parametrize("folder", shipped_folders(), ids=lambda folder: folder.name)
+def test_every_shipped_checkpoint_has_an_excerpt_that_its_tokenizer_can_spell(folder):
+    shown = held_out_excerpt(folder)
+    assert 10_000 < len(shown) <= EXCERPT_CHARACTERS
+    tokenizer = tokenizer_from_json(read_config(folder)["tokenizer"])
+    assert tokenizer.decode(tokenizer.encode(shown)) == shown

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from playground.checkpoints import load
+from playground.data.text import held_out_excerpt
 from playground.errors import CheckpointError, DataError
 from tests.helpers import ROOT
 from train.loop import Metrics, Resume, Windows, clock, learning_rate_scale, seed_of
@@ -111,6 +112,16 @@ def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_samples(tmp_path):
     card = (out / "README.md").read_text()
     assert "python -m train.text" in card
     assert "bits per character" in card
+    text = TEXT.read_text(encoding="utf-8")
+    assert held_out_excerpt(out) == text[len(text) - round(0.05 * len(text)) :]
+
+
+def test_an_excerpt_alone_can_be_written_beside_a_checkpoint(tmp_path):
+    out, text = tmp_path / "run", TEXT.read_text(encoding="utf-8")
+    output = run(out, "--excerpt-only", "--held-out", "0.5")
+    assert [path.name for path in out.iterdir()] == ["held_out.txt"]
+    assert "characters that the model does not train on" in output
+    assert held_out_excerpt(out) == text[len(text) - round(0.5 * len(text)) :]
 
 
 def test_byte_pairs_and_n_grams_train_too(tmp_path):
