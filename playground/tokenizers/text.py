@@ -86,6 +86,10 @@ class CharTokenizer:
         """Return a short visible name of one token."""
         return "⟨start⟩" if token == self.bos_token else visible(self.symbols[token])
 
+    def token_bytes(self, token: int) -> bytes:
+        """Return what `token` adds to the text in UTF-8; nothing if it is BOS."""
+        return b"" if token == self.bos_token else self.symbols[token].encode()
+
     def to_json(self) -> dict:
         return {"type": "characters", "symbols": self.symbols}
 
@@ -157,11 +161,14 @@ class BPETokenizer:
         text = self.decode([token])
         if "\ufffd" in text:  # part of a character: show its bytes
             text = "".join(
-                f"⟨{byte:02X}⟩" if byte > 127 else chr(byte) for byte in self._bytes(token)
+                f"⟨{byte:02X}⟩" if byte > 127 else chr(byte) for byte in self.token_bytes(token)
             )
         return visible(text)
 
-    def _bytes(self, token: int) -> bytes:
+    def token_bytes(self, token: int) -> bytes:
+        """Return what `token` adds to the text; nothing if it is BOS or EOS."""
+        if token >= self.bos_token:
+            return b""
         return bytes(_BYTE_OF[c] for c in self._backend.id_to_token(token))
 
     def to_json(self) -> dict:

@@ -120,6 +120,20 @@ def test_labels_can_be_seen():
     assert visible("\u200b\u202e\x07") == "⟨U+200B⟩⟨U+202E⟩⟨U+0007⟩"
 
 
+@given(any_text)
+def test_the_bytes_of_the_tokens_are_those_of_the_text(text):
+    assert b"".join(map(PAIRS.token_bytes, PAIRS.encode(text))) == text.encode()
+
+
+@pytest.mark.parametrize("tokenizer", [CHARS, PAIRS])
+def test_every_token_has_bytes_and_special_tokens_have_none(tokenizer):
+    specials = {tokenizer.bos_token, tokenizer.eos_token}
+    for token in range(tokenizer.vocab_size):
+        spelled = tokenizer.token_bytes(token)
+        assert spelled.decode(errors="replace") == tokenizer.decode([token])
+        assert (spelled == b"") == (token in specials)
+
+
 def test_every_byte_pair_has_a_label_and_part_of_a_character_shows_its_bytes():
     labels = [PAIRS.label(token) for token in range(PAIRS.vocab_size)]
     assert all(label and "\ufffd" not in label for label in labels)
