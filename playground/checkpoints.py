@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from playground.errors import CheckpointError, PlaygroundError
 from playground.models import FAMILIES
 from playground.models.base import ARModel
+from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.text import tokenizer_from_json
 
 MAX_CONFIG_BYTES = 16 * 2**20  # a byte-pair vocabulary of 200,000 pieces fits
@@ -100,7 +101,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[ARModel, Any
     config = read_config(folder)
     model = _build(config, folder)
     try:
-        tokenizer = tokenizer_from_json(config.get("tokenizer") or {"type": None})
+        tokenizer = tokenizer_of(config.get("tokenizer") or {"type": None})
     except PlaygroundError as error:
         what = str(error).removesuffix(" Use another checkpoint.").rstrip(".")
         raise _problem(folder, what[0].lower() + what[1:]) from error
@@ -126,6 +127,17 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[ARModel, Any
         except PlaygroundError as error:
             raise _problem(folder, str(error)) from error
     return model.eval().requires_grad_(False).to(device), tokenizer
+
+
+def tokenizer_of(data: Any) -> Any:
+    """Return the tokenizer, of whatever modality, that wrote `data` with `to_json`.
+
+    Raises:
+        CheckpointError: it is not such a dictionary.
+    """
+    if isinstance(data, dict) and data.get("type") == "image":
+        return ImageTokenizer.from_json(data)
+    return tokenizer_from_json(data)
 
 
 def read_config(folder: Path) -> dict:
