@@ -20,7 +20,7 @@ from playground.decoding.grammars import Vocabulary, grammar_of
 from playground.errors import ConfigError
 
 MAX_AUTOMATA = 16  # constraint and tokenizer, least recently used ones go
-MAX_FORMS = 1024  # texts of one automaton whose state is kept
+MAX_FORMS = 256  # texts of one automaton whose state is kept, some 80 kB each
 WALK_LENGTH = 300  # tokens of a trial text before work starts
 LIMITS = {  # of llguidance, in its units: about a tenth of its defaults
     "initial_lexer_fuel": 100_000,
@@ -88,7 +88,8 @@ class Automaton:
         Raises:
             ConfigError: they cannot.
         """
-        n_walks = 4 if self._vocabulary.alphabet is None else 24  # bytes can spell everything
+        may_get_stuck = self.kind == "json_schema" and self._vocabulary.alphabet is not None
+        n_walks = 24 if may_get_stuck else 4  # patterns are cut with the alphabet
         with self._lock:
             for seed in range(n_walks):
                 self._walk(random.Random(seed))

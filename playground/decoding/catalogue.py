@@ -6,13 +6,21 @@ or that of its nearest kin.
 
 from __future__ import annotations
 
-from playground.decoding import adaptive, bias, penalties, truncation
+from playground.decoding import adaptive, bias, constraints, grammars, penalties, truncation
 from playground.decoding.kinds import Parameter, ProcessorKind
 
 BREAKERS = '"\\n"\n:\n"\\""\n*'
 Kind, P = ProcessorKind, Parameter
 
 PROCESSORS: dict[str, ProcessorKind] = {
+    "logit_bias": Kind(
+        bias.logit_bias, "bias",
+        (P("logit_bias", "", start="the: -2", kind="tokens", parse=bias.read_biases),),
+        "Adds a number from -100 to 100 to the logit of a token: one line each, such as “the: -2”. "
+        "Empty: off.",
+        "OpenAI API; sequence_bias in transformers",
+        check=bias.check_bias,
+    ),
     "repetition_penalty": Kind(
         penalties.repetition_penalty, "penalties",
         (
@@ -55,6 +63,13 @@ PROCESSORS: dict[str, ProcessorKind] = {
         "Forbids to repeat any run of this many tokens. 0: off.",
         "Paulus et al. 2017, arXiv:1705.04304",
     ),
+    "bad_words": Kind(
+        bias.bad_words, "bias",
+        (P("bad_words", "", start=" the", kind="tokens", parse=bias.read_words),),
+        "Forbids pieces of text, one a line, as they are split into tokens. Empty: off.",
+        "bad_words_ids in transformers",
+        check=bias.check_bad_words,
+    ),
     "min_length": Kind(
         bias.min_length, "bias",
         (P("min_length", 0, 0, 4096, 50, 1),),
@@ -67,6 +82,29 @@ PROCESSORS: dict[str, ProcessorKind] = {
         "Forbids the end before this many tokens were made. 0: off.",
         "transformers",
     ),
+    "choice": Kind(
+        constraints.choice, "constraint",
+        (P("choice", "", start="yes\nno", kind="text", parse=grammars.read_choices),),
+        "The continuation is exactly one of these texts, one a line. Empty: off.",
+        "llguidance; structured_outputs in vLLM",
+        check=constraints.check_choice, is_over=constraints.choice_is_over,
+    ),
+    "regex": Kind(
+        constraints.regex, "constraint",
+        (P("regex", "", start="[A-Z][a-z]+( [a-z]+)*[.]", kind="text"),),
+        "The whole continuation matches this regular expression (no look-around, no back "
+        "references). Empty: off.",
+        "llguidance; structured_outputs in vLLM",
+        check=constraints.check_regex, is_over=constraints.regex_is_over,
+    ),
+    "json_schema": Kind(
+        constraints.json_schema, "constraint",
+        (P("json_schema", "", start='{"type": "integer"}', kind="text"),),
+        "The continuation is JSON that this schema allows, written as Python's json.dumps does. "
+        "Empty: off.",
+        "llguidance; structured_outputs in vLLM",
+        check=constraints.check_json_schema, is_over=constraints.json_schema_is_over,
+    ),
     "exponential_decay_length_penalty": Kind(
         bias.exponential_decay, "bias",
         (
@@ -75,6 +113,13 @@ PROCESSORS: dict[str, ProcessorKind] = {
         ),
         "Makes the end likelier with every token, ever faster. 1: off.",
         "transformers",
+    ),
+    "suppress_tokens": Kind(
+        bias.suppress_tokens, "bias",
+        (P("suppress_tokens", "", start="e", kind="tokens", parse=bias.read_words),),
+        "Forbids single tokens, one a line: the text of each, or its number as “#17”. Empty: off.",
+        "transformers",
+        check=bias.check_suppressed,
     ),
     "smoothing": Kind(
         adaptive.smoothing, "temperature",
@@ -188,8 +233,8 @@ PROCESSORS: dict[str, ProcessorKind] = {
 
 TRANSFORMERS_ORDER = tuple(PROCESSORS)
 LLAMA_CPP_ORDER = (  # its grammar sees the logits before all samplers; temperature comes last
-    "min_length", "min_new_tokens",
-    "exponential_decay_length_penalty", 
+    "logit_bias", "bad_words", "suppress_tokens", "min_length", "min_new_tokens",
+    "exponential_decay_length_penalty", "choice", "regex", "json_schema",
     "repetition_penalty", "presence_penalty", "frequency_penalty", "no_repeat_ngram_size",
     "dry", "top_n_sigma", "top_k", "tfs_z", "typical_p", "top_p", "min_p", "top_a", "top_h",
     "epsilon_cutoff", "eta_cutoff", "xtc", "smoothing", "temperature", "dynatemp", "mirostat",

@@ -11,7 +11,8 @@ usual tokens are allowed.
 
 Where several constraints or truncations meet, a constraint has the last word: if what stood
 before it removed all that it allows, the allowed tokens become equally likely. A text that can go
-on in no way (complete, or spoilt by a token that was forced) is over; its logits stay as they are.
+on in no way (complete, spoilt by a token that was forced, or at a limit of the library) is over;
+its logits stay as they are.
 """
 
 from __future__ import annotations

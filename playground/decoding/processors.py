@@ -43,16 +43,16 @@ class Processor:
     name: str
     values: tuple[Value, ...]  # of all parameters of the kind, in its order
 
-    def __init__(self, name: str, value: Value | None = None, /, **others: Value):
+    def __init__(self, name: str, /, *value: Value, **others: Value):
         if name not in PROCESSORS:
             raise ConfigError(
                 f"There is no processor {str(name)[:60]!r}. Choose among {', '.join(PROCESSORS)}."
             )
         kind = PROCESSORS[name]
         first = kind.parameters[0].name
-        if value is not None and first in others:
-            raise ConfigError(f"{first} is given twice. Give it once.")
-        given = others if value is None else {first: value, **others}
+        if len(value) > 1 or (value and first in others):
+            raise ConfigError(f"{first} is given twice. Give one value by position or by name.")
+        given = {first: value[0], **others} if value else others
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "values", kind.values(given))
 
