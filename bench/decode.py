@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 import torch
 
 from bench import peers
-from bench.measure import Row, Run, compare, paired, seconds_of, threads
-from playground.decoding.lane import Lane
+from bench.measure import Row, Run, compare, interleave, paired, seconds_of, threads
 from playground.decoding.generate import generate
+from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 
 PROMPT = [0, 1, 2, 3]
 PROCESSORS = (Processor("temperature", 0.8), Processor("top_k", 50))
 PREFIXES = (1, 64, 128, 256, 512, 768, 1023)
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of the peer
 WINDOW = 16  # steps whose median stands for the last of them
 
 
@@ -70,15 +71,54 @@ def their_decoding(model, options: Options, tokens: int) -> Run:
 
 
 def decode(options: Options) -> Iterator[Row]:
-    """Full traces beside `generate` without any, batch 1."""
+    """Full traces beside `generate` without any, batch 1.
+
+    Our weights are what float16 can hold, as in every checkpoint that `train` writes, and are
+    computed with in float32. The peer's are float32 or bfloat16, whichever is faster here.
+    """
     sizes = (peers.TINY,) if options.is_quick else (peers.CHARACTERS, peers.PIECES, peers.WIDE)
     for size in sizes:
         tokens = 8 if options.is_quick else 96 if size is peers.CHARACTERS else 48
-        ours = our_decoding(peers.ours(size, options.device).eval(), options, tokens)
-        theirs = their_decoding(peers.theirs(size, options.device).eval(), options, tokens)
-        figures = compare(ours, theirs, options.threads, options.rounds)
-        yield Row("decode", size.name, "tokens/s", peer=f"{peers.GPT2}.generate",
-                  device=options.device, **figures)  # fmt: skip
+        runs = {
+            "ours": our_decoding(peers.ours_shipped(size, options.device), options, tokens),
+            **{
+                name: their_decoding(
+                    peers.theirs(size, options.device, dtype).eval(), options, tokens
+                )
+                for name, dtype in PRECISIONS.items()
+            },
+        }
+        found = interleave(
+            {
+                (side, n): with_threads(run, n)
+                for n in options.threads
+                for side, run in runs.items()
+            },
+            options.rounds,
+        )
+        best = fastest(found, ["ours"]), fastest(found, list(PRECISIONS))
+        yield Row(
+            "decode",
+            size.name,
+            "tokens/s",
+            peer=f"{peers.GPT2}.generate, {best[1][0]}",
+            threads="/".join(str(number) for _, number in best),
+            device=options.device,
+            **paired(found[best[0]], found[best[1]]),
+        )
+
+
+def with_threads(run: Run, number: int) -> Run:
+    def timed() -> float:
+        with threads(number):
+            return run()
+
+    return timed
+
+
+def fastest(found: dict[tuple[str, int], list[float]], sides: list[str]) -> tuple[str, int]:
+    """Return which of the sides, at which thread count, has the highest median."""
+    return max((key for key in found if key[0] in sides), key=lambda k: statistics.median(found[k]))
 
 
 def our_steps(model, options: Options) -> Callable[[], Iterator[None]]:
@@ -119,16 +159,11 @@ def curve(steps: Callable[[], Iterator[None]], points: Sequence[int], device: st
 def attention_alone(size: peers.Size, options: Options, prefix: int, repeats: int) -> Run:
     """Milliseconds of a step's attention: scores, softmax and mix, in all layers."""
     H, D = size.n_head, size.n_embd // size.n_head
-    shape = (H, size.context_length, D)
-    caches = [torch.randn(2, *shape, device=options.device) for _ in range(size.n_layer)]
-    q = torch.randn(H, 1, D, device=options.device)
-
-    @torch.inference_mode()
-    def attend() -> None:
-        for cache in caches:
-            k, v = cache[:, :, : prefix + 1]
-            scores = torch.bmm(q, k.transpose(1, 2)).mul_(1 / math.sqrt(D))
-            torch.bmm(scores.softmax(-1), v)
+    shape = (size.n_layer, 2, 1, H, size.context_length, D)
+    memory = torch.randn(shape, device=options.device)
+    attend = attention_of_torch(memory, prefix)
+    if options.device == "cpu":
+        attend = attention_of_kernel(peers.ours_shipped(size, "cpu"), memory, prefix)
 
     def run() -> float:
         return (
@@ -136,6 +171,38 @@ def attention_alone(size: peers.Size, options: Options, prefix: int, repeats: in
         )
 
     return run
+
+
+def attention_of_torch(memory: torch.Tensor, prefix: int) -> Callable[[], None]:
+    """Return the attention of one token in all layers, as a step on a GPU computes it."""
+    H, D = memory.shape[3], memory.shape[5]
+    q = torch.randn(H, 1, D, device=memory.device)
+
+    @torch.inference_mode()
+    def attend() -> None:
+        for layer in memory[:, :, 0]:
+            k, v = layer[:, :, : prefix + 1]
+            scores = torch.bmm(q, k.transpose(1, 2)).mul_(1 / math.sqrt(D))
+            torch.bmm(scores.softmax(-1), v)
+
+    return attend
+
+
+def attention_of_kernel(model, memory: torch.Tensor, prefix: int) -> Callable[[], None]:
+    """Return the same as a step on a CPU computes it, inside its kernel."""
+    from playground.models.kernels import attention
+    from playground.models.packing import packed
+    from playground.models.stepping import lay_out
+
+    plan, C = packed(model, lay_out), memory.shape[3] * memory.shape[5]
+    qkv, heads = torch.randn(1, 3 * C).numpy(), torch.empty(1, C).numpy()
+    layers = list(memory.numpy())
+
+    def attend() -> None:
+        for layer in layers:
+            attention(plan.plan, qkv, layer, prefix, 1, heads)
+
+    return attend
 
 
 def prefix(options: Options) -> Iterator[Row]:
@@ -147,7 +214,7 @@ def prefix(options: Options) -> Iterator[Row]:
     size = peers.TINY if options.is_quick else replace(peers.CHARACTERS, context_length=1024)
     points = (1, 16, 63) if options.is_quick else PREFIXES
     number = options.threads[0]
-    model = peers.ours(size, options.device).eval()
+    model = peers.ours_shipped(size, options.device)
     peer = peers.theirs(size, options.device).eval()
     curves = {"ours": our_steps(model, options), "theirs": their_steps(peer, options)}
     attention = {n: attention_alone(size, options, n, 32) for n in points}
@@ -183,7 +250,7 @@ def lanes(options: Options) -> Iterator[Row]:
     """k lanes in lockstep beside the same lanes one after the other; both are ours."""
     size = peers.TINY if options.is_quick else peers.CHARACTERS
     tokens = 6 if options.is_quick else 48
-    model = peers.ours(size, options.device).eval()
+    model = peers.ours_shipped(size, options.device)
     for k in (1, 2) if options.is_quick else (1, 4, 8):
         ways = [lane(sample) for sample in range(k)]
 

@@ -38,7 +38,15 @@ def ours(size: Size, device: str) -> Transformer:
     return Transformer(config).to(device)
 
 
-def theirs(size: Size, device: str) -> torch.nn.Module:
+def ours_shipped(size: Size, device: str) -> Transformer:
+    """Return our model as a checkpoint is loaded: float16's values in float32, and frozen."""
+    model = ours(size, device).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.copy_(parameter.half())
+    return model
+
+
+def theirs(size: Size, device: str, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
     """Return GPT-2 of that size, without dropout, its attention by torch's fused kernel."""
     from transformers import GPT2Config, GPT2LMHeadModel  # takes seconds
 
@@ -57,6 +65,6 @@ def theirs(size: Size, device: str) -> torch.nn.Module:
         pad_token_id=0,
         attn_implementation="sdpa",
     )
-    model = GPT2LMHeadModel(config).to(device)
+    model = GPT2LMHeadModel(config).to(device, dtype)
     model.generation_config.eos_token_id = None  # both sides make every token asked for
     return model
