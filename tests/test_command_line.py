@@ -1,0 +1,117 @@
+"""The command line, as a person calls it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from playground.command_line import main
+from playground.traces.trace import Trace
+from tests.helpers import ROOT
+
+MODEL = "kjv-char-ngram"
+DECODE = ["decode", "--model", MODEL, "--prompt", "And he ", "--max-new-tokens", "20"]
+
+
+def said(capsys, *argv: str) -> str:
+    assert main(list(argv)) == 0
+    return capsys.readouterr().out
+
+
+def test_it_runs_as_a_module():
+    command = [sys.executable, "-m", "playground", *DECODE, "--strategy", "greedy"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("And he ")
+    assert len(done.stdout.rstrip("\n")) >= 25
+
+
+def test_a_text_and_its_trace_come_from_the_same_stream(capsys):
+    flags = [*DECODE, "--top-p", "0.9", "--temperature", "0.8", "--seed", "4"]
+    text = said(capsys, *flags)
+    trace = Trace.from_json(said(capsys, *flags, "--json"))
+    assert len(trace.steps) == 20
+    assert [name for name, _ in trace.settings["processors"]] == ["temperature", "top_p"]
+    assert said(capsys, *flags) == text
+    assert said(capsys, *flags[:-1], "5") != text
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--strategy", "beam_search", "--num-beams", "3", "--early-stopping", "never"],
+        ["--strategy", "diverse_beam_search", "--num-beam-groups", "2"],
+        ["--strategy", "constrained_beam_search", "--force-words", "LORD"],
+        ["--strategy", "contrastive_search", "--penalty-alpha", "0.5", "--top-k", "3"],
+        ["--strategy", "minimum_bayes_risk", "--n", "3"],
+        ["--strategy", "prompt_lookup", "--do-sample", "false"],
+        ["--strategy", "speculative_decoding", "--second", "kjv-char-ngram"],
+        ["--regex", "[a-z]+\\.", "--mirostat-tau", "3"],
+        ["--dynatemp-range", "0.5", "--temperature", "0.9"],
+        ["--order", "top_p,temperature", "--temperature", "2", "--top-p", "0.5"],
+        ["--combination", "ensemble", "--second", "kjv-char-ngram"],
+    ],
+)
+def test_every_kind_of_flag_reaches_the_lane(capsys, flags):
+    trace = Trace.from_json(said(capsys, *DECODE, *flags, "--json"))
+    told = json.dumps(trace.settings)
+    for value in flags[1::2]:
+        if value not in ("LORD", "kjv-char-ngram", "top_p,temperature", "ensemble"):
+            assert value.replace("\\", "\\\\") in told, told
+    if "--order" in flags:
+        assert trace.steps[0].stages == ("model", "top_p=0.5", "temperature=2")
+
+
+def test_samples_are_printed_one_after_the_other(capsys):
+    lines = said(capsys, *DECODE, "--samples", "3", "--json").splitlines()
+    assert [json.loads(line)["settings"]["sample"] for line in lines] == [0, 1, 2]
+
+
+def test_compare_prints_a_row_a_lane_and_the_real_text(capsys):
+    flags = ["compare", "--model", MODEL, "--max-new-tokens", "30", "--samples", "2"]
+    flags += ["--preset", "greedy", "--preset", "pure sampling"]
+    head, *rows = said(capsys, *flags).splitlines()
+    assert head.split()[:3] == ["lane", "log_likelihood", "perplexity"]
+    assert [row.split("  ")[0] for row in rows] == ["greedy", "pure sampling", "real text"]
+    greedy, _, real = map(json.loads, said(capsys, *flags, "--json").splitlines())
+    assert greedy["self_bleu"] == pytest.approx(100)
+    assert real["self_bleu"] < 50
+
+
+def test_compare_reads_lanes_from_a_file(capsys, tmp_path):
+    path = tmp_path / "lanes.json"
+    path.write_text('[{"label": "mine", "strategy": "greedy"}]')
+    flags = ["compare", "--model", MODEL, "--max-new-tokens", "5", "--lanes", str(path)]
+    assert said(capsys, *flags).splitlines()[1].startswith("mine")
+
+
+def test_models_are_named(capsys):
+    assert MODEL in said(capsys, "models")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([*DECODE, "--strategy", "beam_search", "--num-beams", "10000"], "num_beams must be"),
+        ([*DECODE, "--strategy", "beam_search", "--top-k", "0"], "top_k=0 keeps no token"),
+        ([*DECODE, "--strategy", "beam_search", "--top-k", "2"], "top_k=2 leaves fewer tokens"),
+        ([*DECODE, "--num-beams", "3"], "--num-beams is no setting of sample"),
+        ([*DECODE, "--top-p", "1.5"], "top_p must be in"),
+        ([*DECODE, "--temperature", "nan"], "temperature must be in"),
+        ([*DECODE, "--regex", "("], "regex"),
+        ([*DECODE, "--regex", "[0-9]+"], "regex"),
+        ([*DECODE, "--json-schema", "{"], "json_schema"),
+        ([*DECODE, "--order", "top_k", "--top-p", "0.5"], "--order leaves out top_p"),
+        ([*DECODE, "--device", "tpu"], "no device 'tpu'"),
+        ([*DECODE[:2], "nowhere", *DECODE[3:]], "cannot be used"),
+        ([*DECODE, "--strategy", "speculative_decoding"], "needs a second model"),
+        (["compare", "--model", MODEL], "Name lanes"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(capsys, flags, message):
+    assert main(flags) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert "Traceback" not in err
+    assert not out
