@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from playground.checkpoints import load
 from playground.models import (
+    FAMILIES,
     LSTM,
     LSTMConfig,
     NGram,
@@ -20,6 +22,8 @@ from playground.models.ngram import fit_ngram
 ROOT = Path(__file__).resolve().parent.parent
 VOCAB_SIZE = 23
 CONTEXT_LENGTH = 40
+PICTURE = {"height": 6, "width": 7, "levels": 5, "channels": 12, "n_layer": 3}
+COLOUR = {"height": 4, "width": 4, "colors": 3}
 
 
 def random_tokens(*shape: int, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> torch.Tensor:
@@ -59,6 +63,47 @@ def ngram(order: int = 4, seed: int = 2) -> NGram:
     return fit_ngram(torch.where(coin == 0, rare, common), VOCAB_SIZE, order)
 
 
+@dataclass(frozen=True)
+class Newest:
+    """The newest token (B,) of B prefixes, as a State."""
+
+    token: torch.Tensor
+    length: int
+
+    def select(self, rows: torch.Tensor) -> Newest:
+        return Newest(self.token[rows], self.length)
+
+
+class Chain(torch.nn.Module):
+    """A Markov chain with the probabilities that a test writes down, p(column | row)."""
+
+    context_length = None
+
+    def __init__(self, probs: Sequence[Sequence[float]]):
+        super().__init__()
+        self.register_buffer("logits", torch.tensor(probs, dtype=torch.float64).log().float())
+        self.vocab_size = len(probs)
+
+    def forward(self, tokens: torch.Tensor, condition=None) -> torch.Tensor:
+        return self.logits[tokens]
+
+    def initial_state(self, batch_size: int, condition=None) -> Newest:
+        return Newest(torch.zeros(batch_size, dtype=torch.int64), 0)
+
+    def step(self, tokens: torch.Tensor, state: Newest) -> tuple[torch.Tensor, Newest]:
+        newest = Newest(tokens[:, -1], state.length + tokens.shape[1])
+        return self.logits[newest.token], newest
+
+    def step_every(self, tokens: torch.Tensor, state: Newest) -> tuple[torch.Tensor, Newest]:
+        return self.logits[tokens], self.step(tokens, state)[1]
+
+
+def picture_model(family: str, seed: int = 1, **sizes) -> torch.nn.Module:
+    """A small model of grey 6x7 pictures, with weights that are large enough to matter."""
+    config_class, model_class = FAMILIES[family]
+    return with_weights(model_class(config_class(**PICTURE | sizes)), seed)
+
+
 def shipped_folders() -> list[Path]:
     return sorted(path.parent for path in (ROOT / "checkpoints").glob("*/config.json"))
 
@@ -73,6 +118,17 @@ MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "transformer-learned": lambda: transformer("learned"),
     "transformer-sinusoidal": lambda: transformer("sinusoidal"),
     "transformer-one-head": lambda: transformer(n_head=1, n_layer=1, n_embd=64),
+}
+
+PICTURE_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
+    "pixelcnn": lambda: picture_model("pixelcnn"),
+    "pixelcnn-colour": lambda: picture_model("pixelcnn", **COLOUR),
+    "pixelcnn-wide-kernel": lambda: picture_model("pixelcnn", kernel_size=5),
+    "pixelcnn-faulty": lambda: picture_model("pixelcnn", faulty_mask=True),
+    "gated-pixelcnn": lambda: picture_model("gated-pixelcnn"),
+    "gated-pixelcnn-colour": lambda: picture_model("gated-pixelcnn", n_class=3, **COLOUR),
+    "gated-pixelcnn-dilated": lambda: picture_model("gated-pixelcnn", n_layer=4, dilation_cycle=3),
+    "gated-pixelcnn-classes": lambda: picture_model("gated-pixelcnn", n_class=4, channels=20),
 }
 
 SHIPPED: dict[str, Callable[[], torch.nn.Module]] = {

@@ -2,20 +2,28 @@
 
 Hypotheses are sorted into banks by how many of the words' tokens they hold, and the beams are
 divided among the banks, so that ones that have begun a word are not crowded out by likelier ones
-that have not. Only a hypothesis that holds every word may end.
+that have not. Only a hypothesis that holds every word may end; as in `beam.py` it must be among
+the k best of those. Words may overlap ("aba" and "ab" are both held by "aba").
 
 References: Hokamp & Liu 2017, arXiv:1704.07138 (grid beam search); Post & Vilar 2018,
-arXiv:1804.06609 (dynamic beam allocation). Deviation: scores are those of `beam.py`.
+arXiv:1804.06609 (dynamic beam allocation). Deviations: scores are those of `beam.py`; a word that
+is broken off goes on from what the text still holds of it (Knuth, Morris & Pratt 1977).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
 
 from playground.decoding.beam import BeamSearch
 from playground.decoding.lane import Lane
 from playground.decoding.search import Move, Node, Search, View, length_normalised, top
-from playground.errors import ConfigError
+from playground.errors import ConfigError, check_whole
+from playground.models.base import ARModel
 from playground.traces.trace import Hypothesis
 
 MAX_WORDS, MAX_WORD_TOKENS = 8, 64
@@ -32,7 +40,6 @@ class ConstrainedBeamSearch(BeamSearch):
     def __post_init__(self):
         super().__post_init__()
         words = tuple(tuple(word) for word in self.force_words_ids)
-        object.__setattr__(self, "force_words_ids", words)
         if not 1 <= len(words) <= MAX_WORDS or not all(
             1 <= len(w) <= MAX_WORD_TOKENS for w in words
         ):
@@ -40,57 +47,65 @@ class ConstrainedBeamSearch(BeamSearch):
                 f"force_words_ids must name 1 to {MAX_WORDS} words of 1 to {MAX_WORD_TOKENS} "
                 f"tokens each, got {[len(word) for word in words]} tokens. Write words to be said."
             )
+        object.__setattr__(self, "force_words_ids", tuple(dict.fromkeys(words)))
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a Trace says of it, as JSON gives it back."""
+        return super().settings() | {"force_words_ids": [list(w) for w in self.force_words_ids]}
+
+    def check(self, model: ARModel, max_new_tokens: int, eos_token: int | None) -> None:
+        """See that the words can be said.
+
+        Raises:
+            ConfigError: one has a token that the model has not, or the end in it; or there is not
+                room for all of them.
+        """
+        for token in (token for word in self.force_words_ids for token in word):
+            check_whole("each token of force_words_ids", token, 0, model.vocab_size - 1)
+            if token == eos_token:
+                raise ConfigError(
+                    f"force_words_ids must not hold the end token {token}: nothing can follow it."
+                )
+        need = sum(map(len, self.force_words_ids))
+        if need > max_new_tokens:
+            raise ConfigError(
+                f"force_words_ids need {need} tokens, max_new_tokens is {max_new_tokens}. Raise "
+                "it, or force fewer words."
+            )
 
     def start(self, lane: Lane) -> Search:
-        return ConstrainedBeams(lane, rows=[Node(data=Progress.none(self.force_words_ids))])
+        return ConstrainedBeams(lane, rows=[Node(data=Progress(self.force_words_ids))])
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Which words a hypothesis holds, and how far it is in the one it is saying."""
+    """Which words a text does not hold yet, and how much of one it ends with."""
 
-    words: tuple[tuple[int, ...], ...]
-    held: frozenset[int]
-    saying: int | None = None  # index of a word
-    said: int = 0  # tokens of it
-
-    @classmethod
-    def none(cls, words: tuple[tuple[int, ...], ...]) -> Progress:
-        return cls(words, frozenset())
-
-    @property
-    def is_complete(self) -> bool:
-        return len(self.held) == len(self.words)
-
-    @property
-    def bank(self) -> int:
-        """Tokens of words that are held or being said."""
-        return sum(len(self.words[i]) for i in self.held) + self.said
+    unsaid: tuple[tuple[int, ...], ...]
+    begun: tuple[int, ...] = ()  # the longest end of the text that such a word begins with
 
     @property
     def missing(self) -> int:
-        """Tokens still to be said."""
-        return sum(map(len, self.words)) - self.bank
+        """Tokens that are enough to say the rest: of the word begun, and of all others."""
+        return sum(map(len, self.unsaid)) - len(self.begun)
 
-    def next_tokens(self) -> list[int]:
-        """Return the tokens that bring the hypothesis on."""
-        if self.saying is not None:
-            return [self.words[self.saying][self.said]]
-        return [word[0] for i, word in enumerate(self.words) if i not in self.held]
+    def next_tokens(self) -> set[int]:
+        """Return the tokens that bring the text on."""
+        n = len(self.begun)
+        return {word[n] for word in self.unsaid if word[:n] == self.begun}
 
     def after(self, token: int) -> Progress:
-        """Return the progress once `token` is said; a word that is broken off is begun anew."""
-        if self.saying is not None and self.words[self.saying][self.said] == token:
-            return self._say(self.saying, self.said + 1)
-        for i, word in enumerate(self.words):
-            if i not in self.held and word[0] == token:
-                return self._say(i, 1)
-        return Progress(self.words, self.held)
+        """Return the progress once `token` is said."""
+        return _after(self, token)
 
-    def _say(self, word: int, said: int) -> Progress:
-        if said == len(self.words[word]):
-            return Progress(self.words, self.held | {word})
-        return Progress(self.words, self.held, word, said)
+
+@lru_cache(maxsize=4096)
+def _after(progress: Progress, token: int) -> Progress:
+    text = (*progress.begun, token)  # nothing before it can be part of a word that is unsaid
+    unsaid = tuple(word for word in progress.unsaid if text[-len(word) :] != word)
+    ends = (text[start:] for start in range(len(text) + 1))
+    begun = next(end for end in ends if not end or any(w[: len(end)] == end for w in unsaid))
+    return Progress(unsaid, begun)
 
 
 def allot(banks: dict[int, int], beams: int) -> dict[int, int]:
@@ -110,79 +125,115 @@ def allot(banks: dict[int, int], beams: int) -> dict[int, int]:
     return given
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A continuation, and what it would hold of the words."""
+
+    logprob: float
+    row: int
+    token: int
+    progress: Progress
+
+
 @dataclass
 class ConstrainedBeams(Search):
     """Rows in banks; `Node.data` is the Progress of each."""
 
     def move(self, view: View) -> Move:
-        s: ConstrainedBeamSearch = self.lane.strategy
+        self._close_over(view)
         candidates = self._candidates(view)
         room = view.longest - view.made - 1  # tokens that can follow this one
-        going, closing = [], []
-        for logprob, row, token, progress in candidates:
-            ends = token == view.eos_token or view.is_last
-            if ends and progress.is_complete:
-                closing.append((logprob, row, token, progress))
-            elif not ends and progress.missing <= room:
-                going.append((logprob, row, token, progress))
-        sizes: dict[int, int] = {}
-        for *_, progress in going:
-            sizes[progress.bank] = sizes.get(progress.bank, 0) + 1
-        given = allot(sizes, s.num_beams)
-        live = []
-        for candidate in going:  # the best of each bank
-            bank = candidate[3].bank
-            if given[bank]:
-                given[bank] -= 1
-                live.append(candidate)
-        closing = closing[: s.num_beams]
-        return self._advance(view, live, closing, candidates)
+        ends = [c.token == view.eos_token or view.is_last for c in candidates]
+        whole = [(c, end) for c, end in zip(candidates, ends, strict=True) if not c.progress.unsaid]
+        closing = [c for c, end in whole[: self.lane.strategy.num_beams] if end]
+        going = [
+            c for c, end in zip(candidates, ends, strict=True)
+            if not end and c.progress.missing <= room
+        ]  # fmt: skip
+        return self._advance(view, self._share(going), closing, candidates)
 
-    def _candidates(self, view: View) -> list[tuple[float, int, int, Progress]]:
-        """Return the best continuations, and each row's that say more of a word, best first."""
-        sums = view.shaped.new_tensor([[n.logprob] for n in self.rows]).double()
-        totals = view.shaped.double() + sums
-        found = {(row, token): value for value, row, token in
-                 top(totals, 2 * self.lane.strategy.num_beams)}  # fmt: skip
-        for row, node in enumerate(self.rows):
-            for token in node.data.next_tokens():
-                value = totals[row, token].item()
-                if value > -1e300:
-                    found[row, token] = value
-            if node.data.is_complete and view.eos_token is not None:
-                found[row, view.eos_token] = totals[row, view.eos_token].item()
+    def _close_over(self, view: View) -> None:
+        """Keep the rows whose constraint is complete, if they hold every word."""
+        over = [n for n, over in zip(self.rows, view.is_over, strict=True) if over]
+        self._keep([node for node in over if not node.data.unsaid])
+
+    def _keep(self, nodes: Sequence[Node]) -> None:
+        s: ConstrainedBeamSearch = self.lane.strategy
+        if len(self.finished) < s.num_beams or s.early_stopping is not True:
+            ranked = sorted([*self.finished, *nodes], key=lambda n: -n.score)
+            self.finished = ranked[: s.num_beams]
+
+    def _candidates(self, view: View) -> list[Candidate]:
+        """Return, the best first, what is likely, what says more of a word, what may end."""
+        rows = [row for row, over in enumerate(view.is_over) if not over]
+        whole = [row for row in rows if not self.rows[row].data.unsaid]
+        totals = view.shaped.double() + view.shaped.new_tensor(
+            [[node.logprob] for node in self.rows], dtype=torch.float64
+        )
+        found: dict[tuple[int, int], float] = {}
+        for some in (rows, whole) if whole != rows else (rows,):
+            if some:
+                likely = top(totals[some], 2 * self.lane.strategy.num_beams)
+                found |= {(some[r], token): value for value, r, token in likely}
+        pairs = [(row, token) for row in rows for token in self.rows[row].data.next_tokens()]
+        if pairs:
+            values = totals[tuple(zip(*pairs, strict=True))].tolist()
+            found |= {
+                pair: value for pair, value in zip(pairs, values, strict=True) if value > -1e300
+            }
         ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
         return [
-            (value, row, token, self.rows[row].data.after(token)) for (row, token), value in ordered
+            Candidate(value, row, token, self.rows[row].data.after(token))
+            for (row, token), value in ordered
         ]
 
-    def _advance(self, view: View, live: list, closing: list, candidates: list) -> Move:
-        s: ConstrainedBeamSearch = self.lane.strategy
+    def _share(self, going: Sequence[Candidate]) -> list[Candidate]:
+        """Return the best candidates of each bank, as many as it may have."""
+        sizes: dict[int, int] = {}
+        for c in going:
+            sizes[c.progress.missing] = sizes.get(c.progress.missing, 0) + 1
+        left = allot({-bank: size for bank, size in sizes.items()}, self.lane.strategy.num_beams)
+        live = []
+        for c in going:
+            if left[-c.progress.missing]:
+                left[-c.progress.missing] -= 1
+                live.append(c)
+        return live
+
+    def _advance(
+        self,
+        view: View,
+        live: Sequence[Candidate],
+        closing: Sequence[Candidate],
+        candidates: Sequence[Candidate],
+    ) -> Move:
         both = [*live, *closing]
-        told = view.tell(self.lane, [c[1] for c in both], [c[2] for c in both])
+        told = view.tell(self.lane, [c.row for c in both], [c.token for c in both])
         nodes = [
-            Node(facts, self.rows[row], logprob,
-                 length_normalised(logprob, view.made + 1, s.length_penalty), progress)
-            for facts, (logprob, row, _, progress) in zip(told, both, strict=True)
-        ]  # fmt: skip
-        fates = {c[1:3]: "live" for c in live} | {c[1:3]: "finished" for c in closing}
-        ordered = [*live, *(c for c in candidates if fates.get(c[1:3]) != "live")]
+            Node(facts, self.rows[c.row], c.logprob, self._score(c, view), c.progress)
+            for facts, c in zip(told, both, strict=True)
+        ]
+        fates = dict.fromkeys(map(id, live), "live") | dict.fromkeys(map(id, closing), "finished")
+        in_order = [*live, *(c for c in candidates if fates.get(id(c)) != "live")]
         self.weighed.append(
-            tuple(
-                Hypothesis(row, token, logprob,
-                           length_normalised(logprob, view.made + 1, s.length_penalty),
-                           fates.get((row, token), "pruned"), progress.bank)
-                for logprob, row, token, progress in ordered
-            )
-        )  # fmt: skip
-        finished = [*self.finished, *nodes[len(live) :]]
-        self.finished = sorted(finished, key=lambda n: -n.score)[: s.num_beams]
+            tuple(self._hypothesis(c, view, fates.get(id(c), "pruned")) for c in in_order)
+        )
+        self._keep(nodes[len(live) :])
+        if not live and not self.finished:  # what shapes the logits forbids a word: stop here
+            self.is_done = True
+            return Move([], [], [])
         self.rows = nodes[: len(live)]
-        self.is_done = not self.rows or self._cannot_improve(view)
-        return Move(
-            [c[1] for c in live], [c[2] for c in live],
-            [facts.logprob_processed for facts in told[: len(live)]],
-        )  # fmt: skip
+        self.is_done = not live or self._cannot_improve(view)
+        processed = [facts.logprob_processed for facts in told[: len(live)]]
+        return Move([c.row for c in live], [c.token for c in live], processed)
+
+    def _score(self, c: Candidate, view: View) -> float:
+        return length_normalised(c.logprob, view.made + 1, self.lane.strategy.length_penalty)
+
+    def _hypothesis(self, c: Candidate, view: View, fate: str) -> Hypothesis:
+        """Tell of a candidate; its group is how many tokens of the words it has said."""
+        said = sum(map(len, self.lane.strategy.force_words_ids)) - c.progress.missing
+        return Hypothesis(c.row, c.token, c.logprob, self._score(c, view), fate, said)
 
     def _cannot_improve(self, view: View) -> bool:
         s: ConstrainedBeamSearch = self.lane.strategy

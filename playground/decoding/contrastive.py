@@ -43,6 +43,10 @@ class ContrastiveSearch(Settings):
         check_range("penalty_alpha", self.penalty_alpha, 0.0, 1.0)
         check_whole("top_k of contrastive_search", self.top_k, 1, MAX_CANDIDATES)
 
+    @property
+    def max_rows(self) -> int:
+        return self.top_k
+
     def start(self, lane: Lane) -> Search:
         return Contrasting(lane)
 
@@ -54,13 +58,6 @@ def read_hidden(model: ARModel, tokens: Tensor, state: State) -> tuple[Tensor, T
         return model.head(hidden[-1][:, -1:])[:, 0], hidden[-1], state
     logits, state = model.step_every(tokens, state)
     return logits[:, -1], logits.softmax(-1), state
-
-
-def hidden_states(model: ARModel, tokens: Tensor) -> Tensor:
-    """Return the hidden states (B, T, C) of whole texts (B, T)."""
-    if isinstance(model, HasLayers):
-        return model.forward_layers(tokens)[-1]
-    return model.forward(tokens).softmax(-1)
 
 
 def contrast(probs: Sequence[float], hidden: Tensor, past: Tensor, alpha: float) -> list[float]:
@@ -83,16 +80,15 @@ class Contrasting(Search):
     past: list[Tensor] = field(default_factory=list)  # hidden states (N, C) of the text so far
     waiting: list[Told] = field(default_factory=list)  # the candidates, their model call made
 
-    wants_hidden = True
-    lag = 1
-
     def move(self, view: View) -> Move:
         if not self.waiting:
             return self._propose(view, row=0)
+        if view.slid:  # all that the model still sees has been read again
+            self.past = [view.hidden[0, :-1]]
         alpha = self.lane.strategy.penalty_alpha
         root = self.rows[0]
         probs = [math.exp(facts.logprob_processed) for facts in self.waiting]
-        scores = contrast(probs, view.hidden, torch.cat(self.past), alpha)
+        scores = contrast(probs, view.hidden[:, -1], torch.cat(self.past), alpha)
         row = max(range(len(scores)), key=lambda i: (scores[i], -i))
         chosen = self.waiting[row]
         self.weighed.append(
@@ -104,14 +100,19 @@ class Contrasting(Search):
         )  # fmt: skip
         node = Node(chosen, root, root.logprob + chosen.logprob_processed, scores[row])
         self.rows = [node]
-        self.past.append(view.hidden[row : row + 1])
-        if chosen.token == view.eos_token or node.length >= view.longest or view.is_over[row]:
-            self.finished, self.is_done = [node], True
-            return Move([], [], [])
+        self.past.append(view.hidden[row, -1:])
+        if chosen.token == view.eos_token or node.length >= view.longest:
+            return self._end()
         return self._propose(view, row)
+
+    def _end(self) -> Move:
+        self.finished, self.is_done = self.rows, True
+        return Move([], [], [])
 
     def _propose(self, view: View, row: int) -> Move:
         """Give the likeliest tokens after `row` to the model, to learn their hidden states."""
+        if view.is_over[row]:
+            return self._end()
         values, tokens = view.shaped[row].topk(min(self.lane.strategy.top_k, view.shaped.shape[1]))
         tokens = [t for t, v in zip(tokens.tolist(), values.tolist(), strict=True) if v > -math.inf]
         self.waiting = view.tell(self.lane, [row] * len(tokens), tokens)
@@ -120,18 +121,21 @@ class Contrasting(Search):
 
 
 def look_ahead(
-    model: ARModel, stages: Tensor, lane: Lane, state: State, past: Tensor, position: int, **told
+    model: ARModel, stages: Tensor, lane: Lane, window: Sequence[int], position: int, **told
 ) -> Told:
     """Choose one token after a prefix by contrastive search; for whoever steps by hand.
 
-    `stages` (S, 1, V) are those of the token to choose, `past` (T, C) the prefix's hidden states.
+    `stages` (S, 1, V) are those of the token to choose, `window` is what the model still sees of
+    the prefix when it reads that token.
     """
     strategy = lane.strategy
     tokens = stages[-1, 0].topk(min(strategy.top_k, stages.shape[-1])).indices
     tokens = tokens[stages[-1, 0][tokens] > -torch.inf]
     rows = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)
     facts = tell(stages, tokens, [lane] * len(tokens), position, rows=rows, **told)
+    seen = torch.tensor([list(window)], device=tokens.device)
+    _, past, state = read_hidden(model, seen, model.initial_state(1))
     _, hidden, _ = read_hidden(model, tokens[:, None], state.select(rows))
     probs = [math.exp(f.logprob_processed) for f in facts]
-    scores = contrast(probs, hidden[:, -1], past, strategy.penalty_alpha)
+    scores = contrast(probs, hidden[:, -1], past[0], strategy.penalty_alpha)
     return facts[max(range(len(scores)), key=lambda i: (scores[i], -i))]

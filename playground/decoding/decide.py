@@ -20,7 +20,7 @@ N_CANDIDATES = 20  # of the most likely tokens, raw and processed, that a Step k
 
 def apply_processors(logits: Tensor, lane: Lane, context: Context) -> Tensor:
     """Return the stages (S, R, V) of logits (R, V): as they came, then after each processor."""
-    stages = [logits]
+    stages = [logits.float()]
     for processor in lane.active:
         stages.append(processor(stages[-1], context))
     return torch.stack(stages) if len(stages) > 1 else logits[None]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from playground.decoding.context import Context
-from playground.decoding.contrastive import Contrasting, read_hidden
-from playground.decoding.decide import N_CANDIDATES, Told, tell
+from playground.decoding.contrastive import Contrasting, ContrastiveSearch, read_hidden
+from playground.decoding.decide import N_CANDIDATES, tell
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
+from playground.decoding.rows import MAX_LANES as MAX_LANES
+from playground.decoding.rows import Apart, Rows, Single, check_lanes
 from playground.decoding.search import Move, Search, SearchStrategy, View
 from playground.decoding.speculative import Guesses, Setting, Speculating
 from playground.decoding.window import dropped_tokens, slid_before, visible_window
@@ -21,8 +22,6 @@ from playground.models.base import ARModel, State
 from playground.traces.trace import Step, Trace
 
 MAX_NEW_TOKENS = 20_000
-MAX_LANES = 64
-MAX_ROWS = 512
 
 
 def device_of(model: ARModel) -> torch.device:
@@ -51,24 +50,7 @@ def prefill(model: ARModel, tokens: Sequence[int]) -> tuple[Tensor, State]:
     return model.step(rows, model.initial_state(1))
 
 
-@dataclass
-class Single:
-    """A lane of one row: its decisions so far."""
-
-    told: list[Told] = field(default_factory=list)
-    is_done: bool = False
-
-
-@dataclass
-class Rows:
-    """The rows of all lanes: whose they are, their tokens, and how likely those were."""
-
-    owners: list[int]  # lane of each row, in order
-    tokens: Tensor  # (R, T)
-    logprobs: Tensor  # (R, T - prompt): log p after all processors
-
-    def of(self, lane: int) -> list[int]:
-        return [row for row, owner in enumerate(self.owners) if owner == lane]
+Kept = Single | Search | Guesses | Apart  # what a lane has decided, by its kind of strategy
 
 
 class Run:
@@ -97,7 +79,7 @@ class Run:
         tokenizer=None,
     ):
         check_whole("max_new_tokens", max_new_tokens, 0, MAX_NEW_TOKENS)
-        check_whole("the number of lanes", len(lanes), 1, MAX_LANES)
+        check_lanes(model, lanes, max_new_tokens, eos_token)
         check_prefix(model, prompt)
         self.model, self.prompt, self.lanes = model, tuple(prompt), tuple(lanes)
         self.max_new_tokens, self.eos_token = max_new_tokens, eos_token
@@ -105,7 +87,7 @@ class Run:
         self.limit = model.context_length if slide else None
         self.device = device_of(model)
         self.made = 0  # positions decided by lanes that do not look ahead
-        self._kept: list[Single | Search | Guesses] = [self._begin(lane) for lane in self.lanes]
+        self._kept: list[Kept] = [self._begin(lane) for lane in self.lanes]
         self._rows: Rows | None = None
         self._state: State | None = None
         self._slid = 0
@@ -116,10 +98,13 @@ class Run:
 
     @torch.inference_mode()
     def __next__(self) -> tuple[Step | None, ...]:
-        if self.max_new_tokens == 0 or all(kept.is_done for kept in self._kept):
+        if self.is_done:
             raise StopIteration
         logits, hidden = self._read()
-        steps = [self._guess(kept) if isinstance(kept, Guesses) else None for kept in self._kept]
+        steps = [
+            kept.next() if isinstance(kept, Guesses | Apart) and not kept.is_done else None
+            for kept in self._kept
+        ]
         if logits is not None:
             self._decide(logits, hidden, steps)
         self.made += 1
@@ -129,7 +114,7 @@ class Run:
 
     @property
     def is_done(self) -> bool:
-        return all(kept.is_done for kept in self._kept)
+        return self.max_new_tokens == 0 or all(kept.is_done for kept in self._kept)
 
     def has_ended(self, lane: int) -> bool:
         return self._kept[lane].is_done
@@ -139,11 +124,15 @@ class Run:
         kept = self._kept[lane]
         if isinstance(kept, Single):
             return max(0, len(kept.told) - 1)
+        if isinstance(kept, Apart):
+            return kept.run.calls(0)
         return kept.calls
 
     def trace(self, lane: int, name: str) -> Trace:
         """Return what a lane has decided so far; of a search, its best hypothesis."""
         kept, own = self._kept[lane], self.lanes[lane]
+        if isinstance(kept, Apart):
+            return kept.run.trace(0, name)
         if isinstance(kept, Single):
             steps, search, others = tuple(told.step() for told in kept.told), (), ()
         elif isinstance(kept, Guesses):
@@ -154,7 +143,14 @@ class Run:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _begin(self, lane: Lane) -> Single | Search | Guesses:
+    def _begin(self, lane: Lane) -> Kept:
+        if isinstance(lane.strategy, ContrastiveSearch) and len(self.lanes) > 1:
+            run = Run(
+                self.model, self.prompt, [lane], max_new_tokens=self.max_new_tokens,
+                eos_token=self.eos_token, slide=self.limit is not None,
+                n_candidates=self.n_candidates, tokenizer=self.tokenizer,
+            )  # fmt: skip
+            return Apart(run)
         if isinstance(lane.strategy, Speculating):
             setting = Setting(
                 self.model, self.prompt, self.max_new_tokens, self.eos_token, self.limit,
@@ -162,9 +158,6 @@ class Run:
             )  # fmt: skip
             return Guesses(lane, setting)
         return lane.strategy.start(lane) if isinstance(lane.strategy, SearchStrategy) else Single()
-
-    def _guess(self, kept: Guesses) -> Step | None:
-        return None if kept.is_done else kept.next()
 
     def _read(self) -> tuple[Tensor | None, Tensor | None]:
         """Let the model read what was decided; return logits (R, V), and hidden states if asked."""
@@ -179,32 +172,33 @@ class Run:
             kept = self._rows.tokens[:, 1 + dropped_tokens(length, self.limit) :]
             tokens = torch.cat((self._rows.tokens[:, :1], kept), dim=1)
             self._state = self.model.initial_state(len(tokens))
-        if any(isinstance(k, Search) and k.wants_hidden and not k.is_done for k in self._kept):
+        if isinstance(self._kept[0], Contrasting):
             logits, hidden, self._state = read_hidden(self.model, tokens, self._state)
-            return logits, hidden[:, -1]
+            return logits, hidden
         logits, self._state = self.model.step(tokens, self._state)
         return logits, None
 
     def _read_prompt(self) -> tuple[Tensor | None, Tensor | None]:
-        lanes = [i for i, kept in enumerate(self._kept) if not isinstance(kept, Guesses)]
-        count = len(lanes)
+        owners = []  # one row each, and those that a search begins with
+        for lane, kept in enumerate(self._kept):
+            if not isinstance(kept, Guesses | Apart):
+                owners += [lane] * (len(kept.rows) if isinstance(kept, Search) else 1)
+        count = len(owners)
         self._rows = Rows(
-            lanes,
+            owners,
             torch.tensor([self.prompt], device=self.device).expand(count, -1),
             torch.zeros(count, 0, dtype=torch.float64, device=self.device),
         )
         self._slid = slid_before(len(self.prompt), self.limit)
-        if not lanes:
+        if not owners:
             return None, None
         window = torch.tensor([visible_window(self.prompt, self.limit)], device=self.device)
-        contrasting = [kept for kept in self._kept if isinstance(kept, Contrasting)]
-        if contrasting:
+        if isinstance(self._kept[0], Contrasting):  # it is the only lane
             logits, hidden, state = read_hidden(self.model, window, self.model.initial_state(1))
-            for kept in contrasting:
-                kept.past.append(hidden[0])
+            self._kept[0].past.append(hidden[0])
         else:
             logits, state = self.model.step(window, self.model.initial_state(1))
-        if count > 1:  # every lane starts from the same State, read once
+        if count > 1:  # every row starts from the same State, read once
             state = state.select(torch.zeros(count, dtype=torch.int64, device=self.device))
             logits = logits.expand(count, -1)
         self._state = state
@@ -212,7 +206,7 @@ class Run:
 
     def _decide(self, logits: Tensor, hidden: Tensor | None, steps: list) -> None:
         """Decide one position of all rows; fill in `steps`, and say what the model reads next."""
-        stages, over = self._stages(logits)
+        stages, over = self._stages(logits.float())
         moves = {}
         singles = [
             row
@@ -249,7 +243,7 @@ class Run:
         stages = logits.new_empty(depth, R, logits.shape[1])
         for (active, is_search), rows in groups.items():
             index = slice(None) if len(rows) == R else rows
-            current = logits[index].float().log_softmax(-1) if is_search else logits[index]
+            current = logits[index].log_softmax(-1) if is_search else logits[index]
             stages[0, index] = current
             context = self._context(rows, index)
             for stage, processor in enumerate(active, start=1):
@@ -265,13 +259,20 @@ class Run:
         position = self._rows.tokens.shape[1]
 
         def uniform(use: str) -> Tensor:
-            numbers = [self.lanes[self._rows.owners[row]].uniform(position, use) for row in rows]
+            numbers = [self._uniform(row, position, use) for row in rows]
             return torch.tensor(numbers, dtype=torch.float64, device=self.device)[:, None]
 
         return Context(
             self._rows.tokens[index], len(self.prompt), self._rows.logprobs[index],
             self.eos_token, self.tokenizer, uniform,
         )  # fmt: skip
+
+    def _uniform(self, row: int, position: int, use: str) -> float:
+        lane = self._rows.owners[row]
+        kept, sample = self._kept[lane], 0
+        if isinstance(kept, Search):
+            sample = kept.sample_of(row - self._rows.owners.index(lane))
+        return self.lanes[lane].uniform(position, use, sample)
 
     def _decide_singles(
         self, stages: Tensor, over: list[bool], rows: list[int], steps: list

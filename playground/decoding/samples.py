@@ -35,8 +35,12 @@ class BestOfN(Settings):
         check_whole("n", self.n, 1, MAX_SAMPLES)
         check_range("length_penalty", self.length_penalty, -5.0, 5.0)
 
+    @property
+    def max_rows(self) -> int:
+        return self.n
+
     def start(self, lane: Lane) -> Search:
-        return Samples(lane)
+        return Samples.of(lane, self.n)
 
     def rank(self, nodes: Sequence[Node]) -> list[Node]:
         """Return the whole samples, the best first, with their scores."""
@@ -58,15 +62,26 @@ class MinimumBayesRisk(Settings):
     def __post_init__(self):
         check_whole("n", self.n, 2, MAX_SAMPLES)
 
+    @property
+    def max_rows(self) -> int:
+        return self.n
+
     def start(self, lane: Lane) -> Search:
-        return Samples(lane)
+        return Samples.of(lane, self.n)
 
     def rank(self, nodes: Sequence[Node]) -> list[Node]:
         """Return the whole samples by expected utility: the mean over all samples, it included."""
-        texts = [node.tokens for node in nodes]
+        texts = [all_ngrams(node.tokens) for node in nodes]
+        totals = [0.0] * len(texts)
+        for i, text in enumerate(texts):
+            totals[i] += 1.0  # it is like itself
+            for j, other in enumerate(texts[:i]):  # as alike as the other to this one
+                alike = likeness(text, other)
+                totals[i] += alike
+                totals[j] += alike
         scored = [
-            replace(node, score=sum(utility(text, other) for other in texts) / len(texts))
-            for node, text in zip(nodes, texts, strict=True)
+            replace(node, score=total / len(texts))
+            for node, total in zip(nodes, totals, strict=True)
         ]
         return sorted(scored, key=lambda node: -node.score)
 
@@ -81,18 +96,28 @@ def utility(hypothesis: Sequence[int], reference: Sequence[int]) -> float:
 
     It is chrF (Popović 2015) with tokens for characters and beta 1, so it serves any modality.
     Orders that neither sequence is long enough for are left out; two empty ones are alike.
+    sacrebleu also leaves out orders that only one of them is too short for; here those count as
+    nothing shared, or a text of one token would be wholly like any other that begins with it.
     """
+    return likeness(all_ngrams(hypothesis), all_ngrams(reference))
+
+
+def all_ngrams(tokens: Sequence[int]) -> list[Counter]:
+    """Return how often each n-gram occurs, for every order up to the longest that is compared."""
+    return [
+        Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+        for n in range(1, MAX_ORDER + 1)
+    ]
+
+
+def likeness(ours: Sequence[Counter], theirs: Sequence[Counter]) -> float:
+    """Return the `utility` of two sequences from the n-grams of each."""
     scores = []
-    for order in range(1, MAX_ORDER + 1):
-        ours, theirs = _ngrams(hypothesis, order), _ngrams(reference, order)
-        total = sum(ours.values()) + sum(theirs.values())
+    for own, other in zip(ours, theirs, strict=True):
+        total = own.total() + other.total()
         if total:
-            scores.append(2 * sum((ours & theirs).values()) / total)
+            scores.append(2 * (own & other).total() / total)
     return sum(scores) / len(scores) if scores else 1.0
-
-
-def _ngrams(tokens: Sequence[int], order: int) -> Counter:
-    return Counter(tuple(tokens[i : i + order]) for i in range(len(tokens) - order + 1))
 
 
 @dataclass
@@ -101,44 +126,38 @@ class Samples(Search):
 
     numbers: list[int] = field(default_factory=list)  # which sample each row is
 
+    @classmethod
+    def of(cls, lane: Lane, n: int) -> Samples:
+        return cls(lane, rows=[Node()] * n, numbers=list(range(n)))
+
+    def sample_of(self, row: int) -> int:
+        return self.numbers[row]
+
     def move(self, view: View) -> Move:
-        parents = list(range(len(self.rows)))
-        if not view.made:
-            n = self.lane.strategy.n
-            self.numbers, parents = list(range(n)), [0] * n
+        self.finished += [n for n, over in zip(self.rows, view.is_over, strict=True) if over]
+        rows = [row for row, over in enumerate(view.is_over) if not over]
         uniforms = [[self.lane.uniform(view.position, row=n)] for n in self.numbers]
-        logits = view.shaped[parents]
-        tokens = Sample().choose(logits, torch.tensor(uniforms, dtype=torch.float64)).tolist()
-        over = [view.is_over[row] for row in parents]
-        self.finished += [self.rows[row] for row, end in zip(parents, over, strict=True) if end]
-        going = [i for i, end in enumerate(over) if not end]
-        told = view.tell(self.lane, [parents[i] for i in going], [tokens[i] for i in going])
-        rows, numbers, kept, weighed = [], [], [], []
-        for i, facts in zip(going, told, strict=True):
-            parent = self.rows[parents[i]]
-            logprob = parent.logprob + facts.logprob_processed
-            node = Node(facts, parent, logprob, logprob)
+        tokens = Sample().choose(view.shaped, torch.tensor(uniforms, dtype=torch.float64)).tolist()
+        told = view.tell(self.lane, rows, [tokens[row] for row in rows])
+        kept, nodes, weighed = [], [], []
+        for row, facts in zip(rows, told, strict=True):
+            logprob = self.rows[row].logprob + facts.logprob_processed
+            node = Node(facts, self.rows[row], logprob, logprob)
             ends = view.is_last or facts.token == view.eos_token
-            weighed.append(
-                Hypothesis(
-                    parents[i], facts.token, logprob, logprob, "finished" if ends else "live"
-                )
-            )
+            parent, fate = row if view.made else 0, "finished" if ends else "live"
+            weighed.append(Hypothesis(parent, facts.token, logprob, logprob, fate))
             if ends:
                 self.finished.append(node)
             else:
-                rows.append(node)
-                numbers.append(self.numbers[i])
-                kept.append(i)
+                kept.append(row)
+                nodes.append(node)
         self.weighed.append(tuple(weighed))
-        self.rows, self.numbers, self.is_done = rows, numbers, not rows
+        self.rows, self.numbers = nodes, [self.numbers[row] for row in kept]
+        self.is_done = not nodes
         if self.is_done:
             self.finished = self.lane.strategy.rank(self.finished)
-        return Move(
-            [parents[i] for i in kept],
-            [node.told.token for node in rows],
-            [node.told.logprob_processed for node in rows],
-        )
+        facts = [node.told for node in nodes]
+        return Move(kept, [f.token for f in facts], [f.logprob_processed for f in facts])
 
     def results(self) -> list[Node]:
         """Return all samples, ranked even where some still grow."""

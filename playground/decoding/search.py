@@ -27,7 +27,7 @@ class View:
     """r rows of a lane at one position, as its Search sees them."""
 
     stages: Tensor  # (S, r, V): log p of the model, then after each processor, not renormalised
-    hidden: Tensor | None  # (r, C) of the newest token, for a Search that asks for it
+    hidden: Tensor | None  # (r, N, C) of what was just read, for a Search that asks for it
     position: int
     made: int  # tokens decided before this position
     longest: int  # tokens a hypothesis can have
@@ -102,8 +102,13 @@ class Node:
 class SearchStrategy(Strategy, Protocol):
     """A strategy that keeps several hypotheses alive."""
 
+    @property
+    def max_rows(self) -> int:
+        """The most rows of the model that it holds at once."""
+        ...
+
     def start(self, lane: Lane) -> Search:
-        """Return the search before its first position; it has one row."""
+        """Return the search before its first position, with its first rows."""
         ...
 
 
@@ -116,13 +121,15 @@ class Search:
     finished: list[Node] = field(default_factory=list)  # whole results, the best first
     weighed: list[tuple[Hypothesis, ...]] = field(default_factory=list)
     is_done: bool = False
-
-    wants_hidden = False
-    lag = 0  # model calls between a position and its decision
+    calls: int = 0  # of the model since the prompt; counted by the Run
 
     def move(self, view: View) -> Move:
         """Decide a position; rows that are left out or `is_done` end the lane's use of them."""
         raise NotImplementedError
+
+    def sample_of(self, row: int) -> int:
+        """Return which of the lane's samples `row` is, for processors that toss coins."""
+        return 0
 
     def best(self) -> Node:
         """Return the hypothesis that is shown: the best whole one, or the leading row."""
@@ -131,15 +138,19 @@ class Search:
         return self.rows[0]
 
     def results(self) -> list[Node]:
-        """Return the whole results, the best first; those still growing where there are none."""
-        return self.finished or self.rows
+        """Return the whole results, the best first; until the end those still growing as well."""
+        if self.is_done and self.finished:
+            return self.finished
+        return sorted([*self.finished, *self.rows], key=lambda node: -node.score)
 
     def steps(self) -> tuple[Step, ...]:
         """Return the decisions of the hypothesis that is shown."""
         return tuple(node.step for node in self.best().path)
 
     def alternatives(self) -> tuple[Alternative, ...]:
-        return tuple(Alternative(n.tokens, n.logprob, n.score) for n in self.results())
+        """Return the results; there are none before the first decision."""
+        found = self.results() if self.weighed or self.finished else []
+        return tuple(Alternative(n.tokens, n.logprob, n.score) for n in found)
 
 
 def length_normalised(logprob: float, length: int, length_penalty: float) -> float:
@@ -152,13 +163,18 @@ def length_normalised(logprob: float, length: int, length_penalty: float) -> flo
 
 def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Return standard Gumbel noise in doubles."""
-    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
-    return -torch.log(-torch.log(uniform.clamp(min=1e-300)).clamp(min=1e-300))
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)  # in [0, 1)
+    exponential = -uniform.clamp(min=1e-300).log()
+    return -exponential.log()
 
 
-def top(values: Tensor, count: int) -> list[tuple[float, int, int]]:
-    """Return the `count` largest of values (r, V) as (value, row, column), without -inf."""
-    width = values.shape[1]
-    found = values.flatten().topk(min(count, values.numel()))
-    pairs = zip(found.values.tolist(), found.indices.tolist(), strict=True)
+def top(values: Tensor, count: int, noise: Tensor | None = None) -> list[tuple[float, int, int]]:
+    """Return the `count` largest of values (r, V) as (value, row, column), without -inf.
+
+    With `noise` (r, V) the sums with it are compared, and the values returned in their order.
+    """
+    flat, width = values.flatten(), values.shape[1]
+    ranked = flat if noise is None else flat + noise.to(values).flatten()
+    indices = ranked.topk(min(count, len(ranked))).indices
+    pairs = zip(flat[indices].tolist(), indices.tolist(), strict=True)
     return [(value, *divmod(index, width)) for value, index in pairs if value > -math.inf]

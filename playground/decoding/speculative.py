@@ -332,5 +332,6 @@ class Guesses:
                 q[0, guess] = 1.0
             if self.lane.uniform(position, "accept") * q[0, guess].item() < p[0, guess].item():
                 return guess
-            p = (p - q).clamp(min=0)
+            more = (p - q).clamp(min=0)
+            p = more if more.any() else p  # only rounding can leave nothing
         return int(draw(p, torch.tensor([[self.lane.uniform(position)]], dtype=torch.float64)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from playground.decoding.contrastive import ContrastiveSearch, hidden_states, look_ahead
+from playground.decoding.contrastive import ContrastiveSearch, look_ahead
 from playground.decoding.decide import N_CANDIDATES, Told, apply_processors, score, tell
 from playground.decoding.lane import Lane
 from playground.decoding.run import device_of, prefill
@@ -260,14 +260,13 @@ class Stepper:
         return self._guessed[lane, self.prefix]
 
     def _contrast(self, lane: Lane) -> Step:
-        logits, state = self._at(self.prefix)
+        logits, _ = self._at(self.prefix)
         context = self._setting().context(self.prefix, self._logprobs(), lane)
         stages = apply_processors(logits.float().log_softmax(-1), lane, context)
-        window = visible_window(self.prefix, self.model.context_length if self.slide else None)
-        rows = torch.tensor([window], device=device_of(self.model))
-        past = hidden_states(self.model, rows)[0]
+        limit = self.model.context_length if self.slide else None
+        *window, _ = visible_window((*self.prefix, 0), limit)  # whatever token follows
         return look_ahead(
-            self.model, stages, lane, state, past, self.cursor, slid=self._slid()
+            self.model, stages, lane, window, self.cursor, slid=self._slid()
         ).step()  # fmt: skip
 
     def _keep(self, trace: Trace, origin: str = "", forked_at: int = 0) -> Branch:

@@ -35,6 +35,10 @@ class StochasticBeamSearch(Settings):
     def __post_init__(self):
         check_whole("num_beams", self.num_beams, 1, MAX_BEAMS)
 
+    @property
+    def max_rows(self) -> int:
+        return self.num_beams
+
     def start(self, lane: Lane) -> Search:
         return StochasticBeams(lane)
 
@@ -61,26 +65,33 @@ class StochasticBeams(Search):
         k = self.lane.strategy.num_beams
         self.finished += [n for n, over in zip(self.rows, view.is_over, strict=True) if over]
         rows = [i for i, over in enumerate(view.is_over) if not over]
-        logprobs = view.stages[-1][rows].double().log_softmax(-1).cpu()  # (r, V)
-        sums = logprobs + torch.tensor([[self.rows[i].logprob] for i in rows])
-        noise = gumbel(tuple(sums.shape), self.lane.noise(view.position, "gumbel"))
-        if view.made:
-            perturbed = with_maximum(
-                sums + noise, torch.tensor([[self.rows[i].score] for i in rows]).double()
-            )
-        else:
-            perturbed = sums + noise
-        found = [(score, rows[r], r, token) for score, r, token in top(perturbed, k)]
-        bar = sorted((n.score for n in self.finished), reverse=True)
+        ahead = sorted((node.score for node in self.finished), reverse=True)[:k]
         weighed, kept = [], []
-        for score, row, r, token in found:
-            ahead = sum(b > score for b in bar) + len(kept)
+        for score, logprob, row, token in self._drawn(view, rows) if rows else []:
             ends = view.is_last or token == view.eos_token
-            fate = "pruned" if ahead >= k else "finished" if ends else "live"
-            weighed.append(Hypothesis(row, token, sums[r, token].item(), score, fate))
-            if fate != "pruned":
-                kept.append((row, token, sums[r, token].item(), score, ends))
+            has_room = sum(other > score for other in ahead) + len(kept) < k
+            fate = "pruned" if not has_room else "finished" if ends else "live"
+            weighed.append(Hypothesis(row, token, logprob, score, fate))
+            if has_room:
+                kept.append((row, token, logprob, score, ends))
         return self._advance(view, kept, weighed)
+
+    def _drawn(self, view: View, rows: list[int]) -> list[tuple[float, float, int, int]]:
+        """Return the k continuations of `rows` with the largest perturbed log p.
+
+        Each is (perturbed log p, log p, row, token), the largest first.
+        """
+        logprobs = view.stages[-1][rows].log_softmax(-1, dtype=torch.float64).cpu()  # (r, V)
+        own = torch.tensor([[self.rows[i].logprob] for i in rows], dtype=torch.float64)
+        sums = logprobs + own
+        perturbed = sums + gumbel(sums.shape, self.lane.noise(view.position, "gumbel"))
+        if view.made:
+            most = torch.tensor([[self.rows[i].score] for i in rows], dtype=torch.float64)
+            perturbed = with_maximum(perturbed, most)
+        return [
+            (score, sums[r, token].item(), rows[r], token)
+            for score, r, token in top(perturbed, self.lane.strategy.num_beams)
+        ]
 
     def _advance(self, view: View, kept: list, weighed: list[Hypothesis]) -> Move:
         k = self.lane.strategy.num_beams
