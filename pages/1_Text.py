@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from playground.decoding.decide import Lane
+from playground.decoding.lane import Lane
 from playground.errors import ContextFullError, PlaygroundError
 from playground.inspection.attention import HasAttention
 from playground.registry import available
@@ -46,16 +46,28 @@ if not prompt:
 interval = actions.tick_interval(session, speed)
 
 
+# What a step changes is drawn by a fragment; what it leaves alone is not sent again. The fragment
+# reaches into a row of buttons and, while something there is open, into the details below.
+with st.container(horizontal=True, key="buttons"):
+    step_slot = st.container(horizontal=True, width="content")
+    views.pace_buttons(session)
+views.color_picker(isinstance(loaded.model, HasAttention))
+board_slot, details_slot = st.container(), st.container()
+is_open = bool(state.open_sections())
+
+
 @st.fragment(run_every=interval)
-def playground(session: TextSession, loaded: Loaded, lane: Lane, length: int) -> None:
-    """Everything that a step changes; the controls in the sidebar stay as they are."""
+def board(session: TextSession, loaded: Loaded, lane: Lane, length: int) -> None:
+    """Everything that a step changes."""
     actions.tick(session, lane, length)
-    if actions.tick_interval(session, speed) != interval or not session.identity:
-        st.rerun()  # another pace, or a fresh start, concerns the whole page
-    views.buttons(session, lane)
-    color = views.color_picker(isinstance(loaded.model, HasAttention))
-    seen = views.look_at(session, loaded) if color == "attention" else None
-    views.text(session, loaded, color, seen)
+    as_before = actions.tick_interval(session, speed) == interval and session.identity
+    if not as_before or bool(state.open_sections()) != is_open:
+        st.rerun()  # another pace, a fresh start and other details concern the whole page
+    with step_slot:
+        views.step_buttons(session, lane)
+    color = views.color_of(loaded)
+    written = views.written(session.stepper.steps_by_position(), loaded.tokenizer)
+    views.text(session, loaded, written, color)
     step, problem = None, session.problem
     try:
         with resources.turn():
@@ -69,8 +81,14 @@ def playground(session: TextSession, loaded: Loaded, lane: Lane, length: int) ->
         if step is not None:
             views.candidates(session, loaded, lane, step)
     with right:
-        views.timeline(session, loaded)
-    views.details(session, loaded, step, seen, color)
+        views.timeline(session, written)
+    if is_open:
+        with details_slot:
+            views.details(session, loaded, step, color)
 
 
-playground(session, loaded, lane, length)
+with board_slot:
+    board(session, loaded, lane, length)
+if not is_open:
+    with details_slot:
+        views.details(session, loaded, None, "")

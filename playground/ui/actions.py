@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from playground.decoding.decide import Lane
+from playground.decoding.lane import Lane
 from playground.decoding.stepper import Stepper
 from playground.errors import PlaygroundError
 from playground.ui import state
@@ -109,13 +109,11 @@ def take(session: TextSession, lane: Lane, sid: object) -> None:
 
 
 def from_chart(session: TextSession, lane: Lane) -> None:
-    for hit in (state.event("candidates", "selection") or {}).get("pick", [])[:1]:
-        take(session, lane, hit.get("sid"))
+    take(session, lane, (state.event("candidates", "take") or {}).get("sid"))
 
 
 def from_timeline(session: TextSession) -> None:
-    for hit in (state.event("timeline", "selection") or {}).get("at", [])[:1]:
-        go_to(session, hit.get("position"))
+    go_to(session, (state.event("timeline", "go") or {}).get("position"))
 
 
 def from_strip(session: TextSession) -> None:

@@ -83,6 +83,22 @@ def candidate_rows(step: Step, label: Callable[[int], str], shown: int = SHOWN) 
     return rows
 
 
+def candidate_bars(rows: Sequence[dict], stages: Sequence[str]) -> dict:
+    """Return the same rows as the page draws them: one a token, with one cell a stage.
+
+    A cell is the share of its column that the bar fills, its kind, its figure, its probability.
+    """
+    tokens: dict[str, dict] = {}
+    for row in rows:
+        token = tokens.setdefault(
+            row["name"], {"name": row["name"], "sid": row["sid"], "cells": []}
+        )
+        width = round(row["right"] - row["left"], 4)
+        token["cells"].append([width, row["kind"], row["says"], round(row["probability"], 6)])
+    widest = min(16, max(map(len, tokens)) + 1)
+    return {"stages": list(stages), "rows": list(tokens.values()), "widest": widest}
+
+
 def _percent(p: float) -> str:
     if p == 0:
         return "0"

@@ -21,7 +21,6 @@ STRATEGY_HELP = {
     "sample": "Draw each token with its probability.",
     "greedy": "Always take the most likely token.",
 }
-STEPS = {"temperature": 0.05, "top_k": 1, "repetition_penalty": 0.05}
 SLIDER_HIGH = {"temperature": 2.0, "top_k": 100, "repetition_penalty": 2.0}
 
 
@@ -29,6 +28,7 @@ ICON = Path(__file__).parent / "icon.png"  # a named icon would be fetched from 
 PAGES = (  # script, label, icon: the menu of every page, in order
     ("app.py", "Home", ":material/home:"),
     ("pages/1_Text.py", "Text", ":material/notes:"),
+    ("pages/2_Compare.py", "Compare", ":material/view_column:"),
 )
 
 
@@ -86,23 +86,23 @@ def lane_controls() -> Lane:
     )  # fmt: skip
     shown = ("temperature", "top_k", "top_p")
     values = {n: _processor_slider(n) for n in shown}
+    others = [n for n, kind in PROCESSORS.items() if n not in shown and not kind.is_text]
     with st.expander("More processors"):
-        values |= {n: _processor_slider(n) for n in PROCESSORS if n not in shown}
+        values |= {n: _processor_slider(n) for n in others}
     _name_bad_number("seed", 0, 2**31)
     seed = st.number_input(
         "Seed", 0, 2**31, 0, key="seed", bind="query-params",
         help="The same seed, settings and prompt give the same tokens.",
     )  # fmt: skip
-    processors = tuple(Processor(n, values[n]) for n in PROCESSORS)
+    processors = tuple(Processor(n, values[n]) for n in PROCESSORS if n in values)
     return Lane(make_strategy(name), processors, seed=int(seed))
 
 
 def _processor_slider(name: str) -> float:
     kind = PROCESSORS[name]
-    high = SLIDER_HIGH.get(name, kind.high)
-    step = STEPS.get(name, 0.01)
-    low, off = (int(kind.low), int(kind.off)) if kind.is_whole else (kind.low, kind.off)
-    high = int(high) if kind.is_whole else float(high)
+    number = int if kind.is_whole else float
+    limits = (kind.low, SLIDER_HIGH.get(name, kind.high), kind.off, kind.step)
+    low, high, off, step = (number(limit) for limit in limits)
     _name_bad_number(name, low, high)
     return st.slider(
         name, low, high, off, step, key=name, bind="query-params",

@@ -9,6 +9,8 @@ import streamlit as st
 
 from playground.decoding.stepper import Stepper
 
+SECTIONS = ("maps_open", "branches_open", "downloads_open")
+
 
 @dataclass
 class TextSession:
@@ -20,6 +22,7 @@ class TextSession:
     layer: int = 0  # of the attention head that is enlarged
     head: int = 0
     head_is_chosen: bool = False  # until then the text shows the mean of all heads
+    seen: tuple = ()  # of the last attention: the tokens it is of, and what was seen
     problem: str = ""  # of the last action, shown until the next one
     notes: list[str] = field(default_factory=list)  # what was wrong with the link
 
@@ -34,6 +37,16 @@ def tell(note: str) -> None:
     session = text_session()
     if note not in session.notes:
         session.notes.append(note)
+
+
+def value(key: str) -> Any:
+    """Return what a widget of another part of the page holds, None before it is drawn."""
+    return st.session_state.get(key)
+
+
+def open_sections() -> list[str]:
+    """Return the keys of the expanders that are open."""
+    return [key for key in SECTIONS if st.session_state.get(key)]
 
 
 def event(key: str, name: str) -> Any:

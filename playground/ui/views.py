@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import base64
 import math
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from playground.decoding.decide import Lane
-from playground.decoding.generate import dropped_tokens
+from playground.decoding.lane import Lane
+from playground.decoding.window import dropped_tokens
 from playground.inspection.attention import MAP_TOKENS, Attention, HasAttention, attention
 from playground.tokenizers.text import visible
 from playground.traces import metrics
 from playground.traces.trace import Step
-from playground.ui import actions, charts, components
+from playground.ui import actions, charts, components, state
 from playground.ui.resources import Loaded, turn
 from playground.ui.state import TextSession
 
+MOST_BITS = 99.0  # a token of probability 0 is drawn as so surprising
 COLORS = {  # what the text can be coloured by: title, end of the scale
     "surprisal": ("surprisal", "8 bits or more"),
     "entropy": ("entropy", "6 bits or more"),
@@ -31,44 +31,54 @@ COLORS = {  # what the text can be coloured by: title, end of the scale
 }
 
 
-def buttons(session: TextSession, lane: Lane) -> None:
-    """Reset, Back, Step, Play and Run, with their keys."""
-    stepper, busy = session.stepper, session.pace != "still"
-    with st.container(horizontal=True, key="buttons"):
-        st.button("Step", type="primary", icon=":material/skip_next:", key="step",
-                  shortcut="Ctrl+Right", on_click=actions.step, args=(session, lane),
-                  disabled=stepper.has_ended)  # fmt: skip
-        st.button("Back", icon=":material/undo:", key="back", shortcut="Ctrl+Left",
-                  on_click=actions.back, args=(session,), disabled=stepper.cursor == 1,
-                  help="Undo one token; it stays in its branch.")  # fmt: skip
-        playing = session.pace == "play"
-        st.button("Pause" if playing else "Play", key="play",
-                  icon=":material/pause:" if playing else ":material/play_arrow:",
-                  on_click=actions.set_pace, args=(session, "play"),
-                  help="One token after another, at the speed set in the sidebar.")  # fmt: skip
-        running = session.pace == "run"
-        st.button("Stop" if running else "Run to end", key="run",
-                  icon=":material/stop:" if running else ":material/fast_forward:",
-                  on_click=actions.set_pace, args=(session, "run"),
-                  help="As fast as it goes, up to the tokens set in the sidebar.")  # fmt: skip
-        st.button("Reset", icon=":material/restart_alt:", key="reset", on_click=actions.reset,
-                  args=(session,), disabled=busy,
-                  help="Start again from the prompt; branches are forgotten.")  # fmt: skip
+def step_buttons(session: TextSession, lane: Lane) -> None:
+    """Step and Back, with their keys: the buttons that every step draws again."""
+    stepper = session.stepper
+    st.button("Step", type="primary", icon=":material/skip_next:", key="step",
+              shortcut="Ctrl+Right", on_click=actions.step, args=(session, lane),
+              disabled=stepper.has_ended)  # fmt: skip
+    st.button("Back", icon=":material/undo:", key="back", shortcut="Ctrl+Left",
+              on_click=actions.back, args=(session,), disabled=stepper.cursor == 1,
+              help="Undo one token; it stays in its branch.")  # fmt: skip
 
 
-def color_picker(has_attention: bool) -> str:
+def pace_buttons(session: TextSession) -> None:
+    """Play, Run and Reset."""
+    playing, running = session.pace == "play", session.pace == "run"
+    st.button("Pause" if playing else "Play", key="play",
+              icon=":material/pause:" if playing else ":material/play_arrow:",
+              on_click=actions.set_pace, args=(session, "play"),
+              help="One token after another, at the speed set in the sidebar.")  # fmt: skip
+    st.button("Stop" if running else "Run to end", key="run",
+              icon=":material/stop:" if running else ":material/fast_forward:",
+              on_click=actions.set_pace, args=(session, "run"),
+              help="As fast as it goes, up to the tokens set in the sidebar.")  # fmt: skip
+    st.button("Reset", icon=":material/restart_alt:", key="reset", on_click=actions.reset,
+              args=(session,), disabled=playing or running,
+              help="Start again from the prompt; branches are forgotten.")  # fmt: skip
+
+
+def color_of(loaded: Loaded) -> str:
+    """Return what the text is coloured by; every model has its surprisal."""
+    color = state.value("color")
+    has = color in COLORS and (color != "attention" or isinstance(loaded.model, HasAttention))
+    return color if has else "surprisal"
+
+
+def color_picker(has_attention: bool) -> None:
     options = [name for name in COLORS if name != "attention" or has_attention]
-    return st.segmented_control(
+    st.segmented_control(
         "Colour the text by", options, default="surprisal", required=True, key="color",
         help="**surprisal**: how unlikely the token was, −log₂ p.  \n**entropy**: how open the "
         "choice was.  \n**rank**: 1 is the model's most likely token.",
     )  # fmt: skip
 
 
-def text(session: TextSession, loaded: Loaded, color: str, seen: Attention | None) -> None:
+def text(session: TextSession, loaded: Loaded, written: dict, color: str) -> None:
     """Draw the tokens of the branch; hovering tells the numbers, a click goes there."""
     weights, of = None, ""
-    if seen is not None:
+    if color == "attention":
+        seen = look_at(session, loaded)
         chosen = (session.layer, session.head) if session.head_is_chosen else (None, None)
         weights = seen.over(session.stepper.cursor, *chosen)
         of = (
@@ -78,29 +88,41 @@ def text(session: TextSession, loaded: Loaded, color: str, seen: Attention | Non
         )
     stepper = session.stepper
     first = 1 + dropped_tokens(stepper.cursor, stepper.model.context_length)
-    steps = stepper.steps_by_position()
-    data = strip_data(steps, loaded.tokenizer, color, stepper.cursor, first, weights)
+    data = strip_data(written, color, stepper.cursor, first, weights)
     data["title"] += of
     components.token_strip(key="strip", data=data, on_go_change=lambda: actions.from_strip(session))
 
 
-def strip_data(
-    steps: list[Step], tokenizer, color: str, cursor: int, first: int = 1, weights=None
-) -> dict:
+def written(steps: list[Step], tokenizer) -> dict:
+    """Return what strip and timeline say of every token after BOS, one list a figure.
+
+    Numbers instead of sentences, and each name once: a text of 1,000 tokens is 25 kB a step.
+    """
+    drawn = {token: _drawn(token, tokenizer) for token in {s.token for s in steps}}
+    names = {text: tokenizer.label(token) for token, text in drawn.items()}
+    return {
+        "texts": [drawn[s.token] for s in steps],
+        "names": {text: name for text, name in names.items() if name != text},
+        "surprisal": [round(min(MOST_BITS, s.surprisal), 4) for s in steps],
+        "entropy": [round(s.entropy_bits, 4) for s in steps],
+        "rank": [s.rank for s in steps],
+        "by": "".join(s.chosen_by[0] for s in steps),  # strategy, prompt or user
+        "slid": {s.position: s.slid for s in steps if s.slid},
+    }
+
+
+def strip_data(written: dict, color: str, cursor: int, first: int = 1, weights=None) -> dict:
     """Return what the token strip draws; `weights` are attention over all positions.
 
     `first` is the position of the oldest token after BOS that the model still sees.
     """
     title, high = COLORS[color]
-    kinds = {"strategy": "", "prompt": "prompt", "user": "user"}
-    return {
+    return written | {
+        "color": color,
         "title": f"Colour: {title}",
         "low": {"rank": "1", "attention": "none"}.get(color, "0"),
         "high": high,
-        "texts": [_drawn(s.token, tokenizer) for s in steps],
-        "shares": [_share(s, color, weights) for s in steps],
-        "tips": [_tip(s, tokenizer, weights) for s in steps],
-        "kinds": [kinds[s.chosen_by] for s in steps],
+        "weights": None if weights is None else [round(float(w), 4) for w in weights],
         "cursor": cursor,
         "first": first,
     }
@@ -115,53 +137,22 @@ def _drawn(token: int, tokenizer) -> str:
     return plain if plain and visible(plain).replace("␣", " ") == plain else label
 
 
-def _share(step: Step, color: str, weights: Any | None) -> float | None:
-    """Return where a token stands on the colour scale, 0 to 1."""
-    if color == "surprisal":
-        value = step.surprisal / 8
-    elif color == "entropy":
-        value = step.entropy_bits / 6
-    elif color == "rank":
-        value = math.log(step.rank) / math.log(100)
-    else:
-        if weights is None or step.position >= len(weights):
-            return None
-        value = float(weights[step.position]) / max(1e-9, float(weights.max()))
-    return round(min(1.0, value), 3)
-
-
-def _tip(step: Step, tokenizer, weights: Any | None) -> str:
-    by = {"strategy": "chosen by the strategy", "prompt": "given in the prompt",
-          "user": "taken by you"}[step.chosen_by]  # fmt: skip
-    lines = [
-        f"{tokenizer.label(step.token)}   position {step.position}, {by}",
-        f"probability {math.exp(step.logprob):.2%}, rank {step.rank}",
-        f"surprisal {step.surprisal:.2f} bits, entropy {step.entropy_bits:.2f} bits",
-    ]
-    if weights is not None and step.position < len(weights):
-        lines.append(f"attention {weights[step.position]:.1%}")
-    if step.slid:
-        lines.append(f"before this, {step.slid} old tokens left the window")
-    return "\n".join(lines)
-
-
 def candidates(session: TextSession, loaded: Loaded, lane: Lane, step: Step) -> None:
     """Draw the distribution at the cursor through every processor; a click takes a token."""
     label = loaded.tokenizer.label
     verb = "would be taken" if session.stepper.at_end else "was taken"
-    st.markdown(f"**What can come at position {step.position}**")
-    st.text(
-        f"{label(step.token)} {verb}: probability {math.exp(step.logprob):.2%}, rank {step.rank} "
-        f"of {loaded.model.vocab_size}\nentropy {step.entropy_bits:.2f} bits, "
-        f"{step.kept} token{'s' if step.kept != 1 else ''} possible"
-    )
     rows = charts.candidate_rows(step, label)
-    st.vega_lite_chart(
-        pd.DataFrame(rows), charts.candidates_spec(step.stages), key="candidates",
-        on_select=lambda: actions.from_chart(session, lane), width="stretch",
-        alt=f"Probabilities of the next token; the most likely is {rows[0]['name']}, "
+    data = charts.candidate_bars(rows, step.stages) | {
+        "title": f"What can come at position {step.position}",
+        "facts": f"{label(step.token)} {verb}: probability {math.exp(step.logprob):.2%}, "
+        f"rank {step.rank} of {loaded.model.vocab_size}\nentropy {step.entropy_bits:.2f} bits, "
+        f"{step.kept} token{'s' if step.kept != 1 else ''} possible",
+        "alt": f"Probabilities of the next token; the most likely is {rows[0]['name']}, "
         f"{rows[0]['probability']:.0%}",
-    )  # fmt: skip
+    }
+    components.candidate_bars(
+        key="candidates", data=data, on_take_change=lambda: actions.from_chart(session, lane)
+    )
     names = {f"{step.position}:{c.token}": f"{label(c.token)}   {math.exp(c.logprobs[0]):.2%}"
              for c in step.candidates}  # fmt: skip
     st.selectbox(
@@ -171,35 +162,36 @@ def candidates(session: TextSession, loaded: Loaded, lane: Lane, step: Step) -> 
     )  # fmt: skip
 
 
-def timeline(session: TextSession, loaded: Loaded) -> None:
+def timeline(session: TextSession, written: dict) -> None:
     """Draw surprisal and entropy over the text; a click goes there."""
     stepper = session.stepper
-    steps = stepper.steps_by_position()
-    st.markdown("**How surprising the text is**: bars surprisal, line entropy")
     made = stepper.branch.trace.steps
     bits, entropy = metrics.bits_per_token(made), metrics.mean_entropy(made)
-    st.text(
-        f"{stepper.current}: {len(made)} tokens generated, {bits:.2f} bits each, "
+    data = {
+        name: written[name] for name in ("texts", "names", "surprisal", "entropy", "rank", "by")
+    }
+    data |= {
+        "cursor": stepper.cursor,
+        "title": "How surprising the text is: bars surprisal, line entropy",
+        "facts": f"{stepper.current}: {len(made)} tokens generated, {bits:.2f} bits each, "
         f"perplexity {metrics.perplexity(made):.1f}\nmean entropy {entropy:.2f} bits, "
         f"{metrics.share_top(made):.0%} were the model's first choice"
         if made
-        else "Nothing generated yet: press Step, or click a bar.\n"
+        else "Nothing generated yet: press Step, or click a bar.\n",
+        "alt": f"Surprisal and entropy of {len(written['rank'])} tokens",
+    }
+    components.timeline_bars(
+        key="timeline", data=data, on_go_change=lambda: actions.from_timeline(session)
     )
-    rows = charts.timeline_rows(
-        steps, [loaded.tokenizer.label(s.token) for s in steps], stepper.cursor
-    )
-    if rows:
-        st.vega_lite_chart(
-            pd.DataFrame(rows), charts.timeline_spec(), key="timeline", width="stretch",
-            on_select=lambda: actions.from_timeline(session),
-            alt=f"Surprisal and entropy of {len(rows)} tokens",
-        )  # fmt: skip
 
 
 def look_at(session: TextSession, loaded: Loaded) -> Attention:
-    """Return the attention of the position before the cursor."""
-    with turn():
-        return attention(loaded.model, session.stepper.prefix)
+    """Return the attention of the position before the cursor; all parts of the page share it."""
+    prefix = session.stepper.prefix
+    if session.seen[:1] != (prefix,):
+        with turn():
+            session.seen = (prefix, attention(loaded.model, prefix))
+    return session.seen[1]
 
 
 def attention_section(session: TextSession, loaded: Loaded, seen: Attention) -> None:
@@ -258,9 +250,8 @@ def branches(session: TextSession, loaded: Loaded, color: str) -> None:
     if other is not None:
         steps = stepper.steps_by_position(other)
         color = color if color != "attention" else "surprisal"
-        components.token_strip(
-            key="strip_other", data=strip_data(steps, tokenizer, color, len(steps) + 1)
-        )
+        data = strip_data(written(steps, tokenizer), color, len(steps) + 1)
+        components.token_strip(key="strip_other", data=data)
 
 
 def downloads(session: TextSession, loaded: Loaded, step: Step, seen: Attention | None) -> None:
@@ -301,16 +292,13 @@ def downloads(session: TextSession, loaded: Loaded, step: Step, seen: Attention 
                                on_click="ignore")  # fmt: skip
 
 
-def details(
-    session: TextSession, loaded: Loaded, step: Step | None, seen: Attention | None, color: str
-) -> None:
+def details(session: TextSession, loaded: Loaded, step: Step | None, color: str) -> None:
     """Draw what hides in expanders; what is closed costs nothing."""
     if isinstance(loaded.model, HasAttention):
         with st.expander("Attention: where each head looks", key="maps_open",
                          on_change="rerun") as part:  # fmt: skip
             if part.open:
-                seen = seen or look_at(session, loaded)
-                attention_section(session, loaded, seen)
+                attention_section(session, loaded, look_at(session, loaded))
     with st.expander("Branches: keep, compare, go back to", key="branches_open",
                      on_change="rerun") as part:  # fmt: skip
         if part.open:
@@ -318,4 +306,5 @@ def details(
     with st.expander("Download the trace and the charts", key="downloads_open",
                      on_change="rerun") as part:  # fmt: skip
         if part.open and step is not None:
+            seen = look_at(session, loaded) if color == "attention" else None
             downloads(session, loaded, step, seen)

@@ -17,7 +17,8 @@ PROMPT_TOKENS = len("In the beginning ")
 
 
 def announced(visitor) -> str:
-    return re.search(r"(\S+) would be taken", visitor.text())[1]
+    facts = visitor.page.locator(".st-key-candidates .facts").inner_text()
+    return re.search(r"(\S+) would be taken", facts)[1]
 
 
 def test_step_takes_the_token_that_was_announced(visitor):
@@ -73,19 +74,77 @@ def test_clicking_a_bar_takes_that_token_on_a_branch_of_its_own(visitor):
     v.page.locator(".st-key-strip .token").nth(PROMPT_TOKENS + 5).click()
     v.wait_text(f"What can come at position {PROMPT_TOKENS + 6}")
     taken = v.tokens()[PROMPT_TOKENS + 5].replace(" ", "␣").replace("\n", "")
-    rows = v.page.locator(".st-key-candidates g.mark-rect.role-mark").last.locator("path")
-    labels = v.page.locator(".st-key-candidates g.role-axis-label text").all_text_contents()
-    names = [label for label in labels if len(label) == 1][:12]
+    rows = v.page.locator(".st-key-candidates .row")
+    names = v.page.locator(".st-key-candidates .row .name").all_text_contents()[:12]
     other = next(i for i, name in enumerate(names) if name != taken)
-    rows.nth(other).click(force=True)
+    rows.nth(other).click()
     tokens = v.wait_tokens(PROMPT_TOKENS + 6)
     assert tokens[-1].replace(" ", "␣").replace("\n", "") == names[other]
     v.page.get_by_text("Branches:").click()
     v.wait_text("Rename this branch")
-    v.page.wait_for_timeout(1500)  # a list that is opened during a redraw closes again
-    v.page.get_by_role("combobox", name="Go on with another branch").click()
+    box = v.page.get_by_role("combobox", name="Go on with another branch")
+    box.scroll_into_view_if_needed()
+    v.page.wait_for_timeout(1500)  # a list that is opened during a scroll or redraw closes again
+    box.click()
     v.page.get_by_role("option", name="branch 1").click()
     v.wait_tokens(PROMPT_TOKENS + 200)
+
+
+def test_pointing_at_a_bar_tells_what_every_processor_made_of_it(visitor):
+    v = visitor().open(f"{NGRAM}&top_k=3")
+    row = v.page.locator(".st-key-candidates .row").nth(5)
+    row.hover()
+    tip = v.page.locator(".st-key-candidates .tip").inner_text()
+    assert "model: " in tip
+    assert "top_k=3: removed" in tip
+    assert row.locator(".bar").last.get_attribute("class") == "bar removed"
+
+
+def test_candidates_are_taken_with_the_keyboard_too(visitor):
+    v = visitor().open(NGRAM)
+    rows = v.page.locator(".st-key-candidates .row")
+    name = rows.nth(1).locator(".name").inner_text()
+    rows.first.focus()
+    v.page.keyboard.press("ArrowDown")
+    v.page.keyboard.press("Enter")
+    tokens = v.wait_tokens(PROMPT_TOKENS + 1)
+    assert tokens[-1].replace(" ", "␣").replace("\n", "") == name
+
+
+def test_the_timeline_tells_its_numbers_and_leads_to_a_position(visitor):
+    v = visitor().open(NGRAM)
+    v.wait_tokens(PROMPT_TOKENS)
+    canvas = v.page.locator(".st-key-timeline canvas")
+    assert "17 tokens" in canvas.get_attribute("aria-label")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    place = {"x": 44 + (box["width"] - 50) * 5.5 / PROMPT_TOKENS, "y": 100}  # the sixth token
+    canvas.hover(position=place)
+    tip = v.page.locator(".st-key-timeline .tip").inner_text()
+    assert "position 6" in tip
+    assert "surprisal" in tip
+    canvas.click(position=place)
+    v.wait_text("What can come at position 6")
+
+
+def test_the_details_follow_every_step_while_they_are_open(visitor):
+    v = visitor().open(NGRAM)
+    v.page.get_by_text("Branches:").click()
+    v.wait_text("Rename this branch")
+    v.press("Step")
+    v.wait_tokens(PROMPT_TOKENS + 1)
+    v.page.get_by_text("Download the trace and the charts").click()
+    v.page.get_by_role("button", name="Trace (CSV)").wait_for()
+    v.press("Step")
+    v.wait_tokens(PROMPT_TOKENS + 2)
+    with v.page.expect_download() as info:
+        v.page.get_by_role("button", name="Trace (CSV)").click()
+    assert len(info.value.path().read_text().splitlines()) == 3
+    v.page.get_by_text("Download the trace and the charts").click()
+    v.page.get_by_role("button", name="Trace (CSV)").wait_for(state="detached")
+    v.press("Step")
+    v.wait_tokens(PROMPT_TOKENS + 3)
+    assert v.page.get_by_text("Rename this branch").count() == 1
 
 
 def test_the_list_takes_a_token_without_a_mouse(visitor):

@@ -1,5 +1,7 @@
 // Tokens as text, coloured by one number each; hovering tells all numbers, a click goes there.
 const LIGHT = [[255, 255, 255], [214, 230, 244], [150, 194, 226], [74, 146, 200], [8, 81, 156]]
+const BY = { s: "chosen by the strategy", p: "given in the prompt", u: "taken by you" }
+const CLASS = { s: "", p: "prompt", u: "user" }
 const DARK = [[16, 21, 28], [20, 52, 84], [24, 90, 140], [62, 142, 196], [150, 206, 246]]
 
 function ramp(stops, share) {
@@ -16,6 +18,43 @@ function isDark(element) {
   const parts = getComputedStyle(element).backgroundColor.match(/[\d.]+/g) || [255, 255, 255]
   return luminance(parts.map(Number)) < 0.5
 }
+
+function element(tag, className) {
+  const made = document.createElement(tag)
+  made.className = className
+  return made
+}
+
+// Where a token stands on the colour scale, 0 to 1.
+function shareOf(data, i, strongest) {
+  const value = {
+    surprisal: () => data.surprisal[i] / 8,
+    entropy: () => data.entropy[i] / 6,
+    rank: () => Math.log(data.rank[i]) / Math.log(100),
+    attention: () => (data.weights?.[i + 1] ?? 0) / strongest,
+  }[data.color]()
+  return Math.min(1, value)
+}
+
+function percent(share, digits) {
+  return `${(100 * share).toFixed(digits)} %`
+}
+
+function tipOf(data, i) {
+  const text = data.texts[i]
+  const lines = [
+    `${data.names[text] ?? text}   position ${i + 1}, ${BY[data.by[i]]}`,
+    `probability ${percent(2 ** -data.surprisal[i], 2)}, rank ${data.rank[i]}`,
+    `surprisal ${data.surprisal[i].toFixed(2)} bits, entropy ${data.entropy[i].toFixed(2)} bits`,
+  ]
+  const weight = data.weights?.[i + 1]
+  if (weight !== undefined) lines.push(`attention ${percent(weight, 1)}`)
+  const slid = data.slid[i + 1]
+  if (slid) lines.push(`before this, ${slid} old tokens left the window`)
+  return lines.join("\n")
+}
+
+const shown = new WeakMap() // strip -> its tokens and how they look
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
@@ -40,32 +79,34 @@ export default function (component) {
   say("prompt", "key prompt")
   say("taken by you", "key user")
 
-  strip.replaceChildren()
   strip.tabIndex = 0
   strip.setAttribute("role", "group")
   strip.setAttribute("aria-label", "The text so far, one token a box. Arrow keys read, Enter goes there.")
-  const spans = data.texts.map((text, i) => {
-    const span = document.createElement("span")
-    const kinds = ["token", data.kinds[i]]
+  if (!shown.has(strip)) shown.set(strip, { spans: [], looks: [], caret: element("span", "caret") })
+  const { spans, looks, caret } = shown.get(strip)
+  while (spans.length > data.texts.length) spans.pop().remove()
+  looks.length = spans.length
+  const strongest = data.weights ? Math.max(1e-9, ...data.weights) : 1
+  const fresh = document.createDocumentFragment()
+  data.texts.forEach((text, i) => {
+    const kinds = ["token", CLASS[data.by[i]]]
     if (i + 1 >= data.cursor) kinds.push("later")
     if (i + 1 < data.first) kinds.push("outside")
+    const share = shareOf(data, i, strongest)
+    const color = share > 0.02 ? ramp(stops, share) : null
+    const look = `${kinds.join(" ")}|${color}|${text}`
+    if (looks[i] === look) return // what looks as before is left alone
+    looks[i] = look
+    if (!spans[i]) fresh.append((spans[i] = document.createElement("span")))
+    const span = spans[i]
     span.className = kinds.filter(Boolean).join(" ")
-    span.textContent = text
-    const share = data.shares[i]
-    if (share !== null && share > 0.02) {
-      const color = ramp(stops, share)
-      span.style.backgroundColor = `rgb(${color})`
-      span.style.color = luminance(color) > 0.55 ? "#111820" : "#f4f7fa"
-    }
-    return span
+    if (span.textContent !== text) span.textContent = text
+    span.style.backgroundColor = color ? `rgb(${color})` : ""
+    span.style.color = color ? (luminance(color) > 0.55 ? "#111820" : "#f4f7fa") : ""
   })
-  const caret = document.createElement("span")
-  caret.className = "caret"
-  spans.forEach((span, i) => {
-    if (i + 1 === data.cursor) strip.append(caret)
-    strip.append(span)
-  })
-  if (data.cursor > spans.length) strip.append(caret)
+  strip.append(fresh)
+  const after = spans[data.cursor - 1] ?? null
+  if (caret.parentNode !== strip || caret.nextSibling !== after) strip.insertBefore(caret, after)
 
   let near = -1
   const show = (i) => {
@@ -74,7 +115,7 @@ export default function (component) {
     tip.hidden = i < 0
     if (i < 0) return
     spans[i].classList.add("near")
-    tip.textContent = data.tips[i]
+    tip.textContent = tipOf(data, i)
     const box = spans[i].getBoundingClientRect()
     const width = tip.offsetWidth, height = tip.offsetHeight
     tip.style.left = Math.max(4, Math.min(box.left, window.innerWidth - width - 8)) + "px"
@@ -100,5 +141,4 @@ export default function (component) {
   }
   const behind = caret.offsetTop - strip.clientHeight + 40
   if (behind > strip.scrollTop || caret.offsetTop < strip.scrollTop) strip.scrollTop = Math.max(0, behind)
-  return () => strip.replaceChildren()
 }
