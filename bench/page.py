@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 from bench.decode import Options
 from bench.measure import Row, paired
@@ -24,47 +25,48 @@ from bench.measure import Row, paired
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = ["--runner.postScriptGC", "true", "--server.fileWatcherType", "auto"]
 PEER = "the same page with Streamlit's default settings"
+PROMPT = "In the beginning "
+LONG_MODEL, LONG_PROMPT = "kjv-char-ngram", "And it came to pass in the " * 37  # 1,000 tokens
+SETTINGS = {"temperature": 0.8, "top_k": 20}
 PAUSE_S = 0.25  # between clicks, as a person makes; back-to-back clicks would meet a warm path
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
 
-# Marks when the click leaves the browser, when the last answer comes, and the first frame that
-# shows one more token and another chart.
+# Marks when the click leaves the browser, and the first frame that shows one more token in the
+# text, other candidates, and one more token in the timeline.
 WATCH = """
 (() => {
   const marks = (window.__marks = {})
   const send = WebSocket.prototype.send
   WebSocket.prototype.send = function (data) {
     if (marks.clicked && !marks.sent) marks.sent = performance.now()
-    if (!this.__watched) {
-      this.__watched = true
-      this.addEventListener("message", () => { marks.received = performance.now() })
-    }
     return send.call(this, data)
   }
-  const strip = () => {
-    for (const element of document.querySelectorAll(".st-key-strip *")) {
-      const found = element.shadowRoot?.querySelectorAll(".token")
-      if (found?.length) return found.length
+  const found = (key, inside) => {
+    for (const element of document.querySelectorAll(`.st-key-${key} *`)) {
+      const all = element.shadowRoot?.querySelectorAll(inside)
+      if (all?.length) return [...all]
     }
-    return document.querySelectorAll(".st-key-strip .token").length
+    return []
   }
-  const chart = () => document.querySelector(".st-key-candidates svg.marks")?.outerHTML
+  const drawn = () => ({
+    text: found("strip", ".token").length,
+    chart: found("candidates", ".row").map((row) => row.outerHTML).join(""),
+    timeline: Number(found("timeline", "canvas")[0]?.dataset.tokens),
+  })
+  window.__drawn = () => Boolean(drawn().chart && drawn().timeline)
   window.__step = () => new Promise((done) => {
-    const before = { tokens: strip(), chart: chart() }
+    const before = drawn()
     const button = [...document.querySelectorAll(".st-key-step button")].find((b) => b.offsetParent)
-    Object.assign(marks, { clicked: performance.now(), sent: 0, received: 0 })
+    Object.assign(marks, { clicked: performance.now(), sent: 0 })
     button.click()
     const look = () => {
-      if (strip() === before.tokens + 1 && chart() && chart() !== before.chart) {
-        const drawn = performance.now()
-        requestAnimationFrame(() => {
-          const result = {
-            total: drawn - marks.clicked,
-            server: Math.min(marks.received, drawn) - marks.sent,
-          }
-          marks.clicked = 0
-          done(result)
-        })
+      const { text, chart, timeline } = drawn()
+      const isNext = text === before.text + 1 && timeline === before.timeline + 1
+      if (isNext && chart && chart !== before.chart) {
+        const total = performance.now() - marks.clicked
+        const sent = marks.sent - marks.clicked
+        marks.clicked = 0
+        requestAnimationFrame(() => done({ total, sent }))
       } else if (performance.now() - marks.clicked > 10000) done(null)
       else requestAnimationFrame(look)
     }
@@ -99,60 +101,92 @@ def serving(flags: list[str]) -> Iterator[str]:
         process.wait(20)
 
 
-def clicks(page, number: int) -> list[dict]:
+class Frames:
+    """When the browser's network sent and received, whatever its main thread was busy with."""
+
+    def __init__(self, page):
+        self.sent: list[float] = []  # seconds of one clock
+        self.received: list[float] = []
+        session = page.context.new_cdp_session(page)
+        for name, times in (("Sent", self.sent), ("Received", self.received)):
+            event = f"Network.webSocketFrame{name}"
+            session.on(event, lambda frame, times=times: times.append(frame["timestamp"]))
+        session.send("Network.enable")
+
+    def clear(self) -> None:
+        self.sent.clear()
+        self.received.clear()
+
+    def server_ms(self, click: dict) -> float:
+        """Return the milliseconds from the message of a click to its last answer in time."""
+        start = self.sent[0]
+        end = start + (click["total"] - click["sent"]) / 1000
+        return 1000 * (max(t for t in self.received if t <= end) - start)
+
+
+def clicks(page, frames: Frames, number: int) -> list[dict]:
     """Step `number` times; return the milliseconds of each, in all and at the server."""
     found = []
     for _ in range(number):
-        result = page.evaluate("window.__step()")
-        if result is None:
+        frames.clear()
+        click = page.evaluate("window.__step()")
+        if click is None:
             raise RuntimeError("The page did not redraw within 10 seconds of a click on Step.")
-        found.append(result)
+        found.append(click | {"server": frames.server_ms(click)})
         page.wait_for_timeout(1000 * PAUSE_S)
     return found
 
 
 def page(options: Options) -> Iterator[Row]:
-    """Click to redrawn page for every shipped text model: median, upper quartile, server's part."""
+    """Click to redrawn page for every shipped text model, and for a long text of one of them."""
     from playwright.sync_api import sync_playwright
 
     names = sorted(p.parent.name for p in ROOT.glob("checkpoints/*/config.json"))
-    names = names[:1] if options.is_quick else names
+    cases = [(name, PROMPT) for name in names]
+    cases = cases[:1] if options.is_quick else [*cases, (LONG_MODEL, LONG_PROMPT)]
     turns, each = (1, 3) if options.is_quick else (3, 8)
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         raise SystemExit("No Chromium found. Install it: apt-get install chromium")
     with serving([]) as ours, serving(DEFAULTS) as theirs, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        for name in names:
+        for name, prompt in cases:
             pages = {}
             for side, address in (("ours", ours), ("theirs", theirs)):
-                pages[side] = browser.new_page(viewport={"width": 1400, "height": 1000})
-                pages[side].add_init_script(WATCH)
-                pages[side].goto(f"{address}/Text?model={name}&temperature=0.8&top_k=20")
-                pages[side].locator(".st-key-candidates svg.marks").wait_for(timeout=60_000)
-                pages[side].wait_for_timeout(1500)
-                clicks(pages[side], 2)
+                tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+                tab.add_init_script(WATCH)
+                frames = Frames(tab)
+                given = urlencode({"model": name, "prompt": prompt, **SETTINGS})
+                tab.goto(f"{address}/Text?{given}")
+                tab.wait_for_function("window.__drawn()", timeout=60_000)
+                tab.wait_for_timeout(1500)
+                clicks(tab, frames, 2)
+                pages[side] = tab, frames
             found: dict[str, list[dict]] = {"ours": [], "theirs": []}
             for turn in range(turns):
                 for side in list(pages)[:: 1 if turn % 2 else -1]:
-                    pages[side].bring_to_front()
-                    found[side] += clicks(pages[side], each)
-            for tab in pages.values():
+                    pages[side][0].bring_to_front()
+                    found[side] += clicks(*pages[side], each)
+            for tab, _ in pages.values():
                 tab.close()
-            yield from rows(name, found, options)
+            long = f" of {len(prompt):,} characters" if len(prompt) > 100 else ""
+            yield from rows(name + long, found, options)
         browser.close()
 
 
 def rows(name: str, found: dict[str, list[dict]], options: Options) -> Iterator[Row]:
     """Return the rows of one model."""
     totals = [[click["total"] for click in found[side]] for side in ("ours", "theirs")]
-    servers = [[click["server"] for click in found[side]] for side in ("ours", "theirs")]
     uppers = [statistics.quantiles(side, n=4)[2] for side in totals]
     figures = paired(*totals, less_is_better=True)
     said = {"peer": PEER, "threads": f"1 of {os.cpu_count()}", "device": options.device}
     yield Row("page", f"{name} p50", "ms", **figures, **said)
     quartile = figures | {"ours": uppers[0], "theirs": uppers[1], "ratio": uppers[1] / uppers[0]}
     yield Row("page", f"{name} p75", "ms", **quartile, **said)
-    yield Row(
-        "page", f"{name}, network and server", "ms", **paired(*servers, less_is_better=True), **said
-    )
+    parts = {
+        "network and server": lambda click: click["server"],
+        "browser": lambda click: click["total"] - click["server"],
+    }
+    for part, of in parts.items():
+        sides = [[of(click) for click in found[side]] for side in ("ours", "theirs")]
+        yield Row("page", f"{name}, {part}", "ms", **paired(*sides, less_is_better=True), **said)
