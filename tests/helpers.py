@@ -22,8 +22,8 @@ from playground.models.ngram import fit_ngram
 ROOT = Path(__file__).resolve().parent.parent
 VOCAB_SIZE = 23
 CONTEXT_LENGTH = 40
-PICTURE = {"height": 6, "width": 7, "levels": 5, "channels": 12, "n_layer": 3}
-COLOUR = {"height": 4, "width": 4, "colors": 3}
+PICTURE = {"height": 6, "width": 7, "levels": 5, "channels": 32, "n_layer": 3}
+COLOUR = {"height": 4, "width": 4, "colors": 3, "channels": 48}
 
 
 def random_tokens(*shape: int, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> torch.Tensor:
@@ -98,10 +98,10 @@ class Chain(torch.nn.Module):
         return self.logits[tokens], self.step(tokens, state)[1]
 
 
-def picture_model(family: str, seed: int = 1, **sizes) -> torch.nn.Module:
+def picture_model(family: str, seed: int = 1, scale: float = 0.25, **sizes) -> torch.nn.Module:
     """A small model of grey 6x7 pictures, with weights that are large enough to matter."""
     config_class, model_class = FAMILIES[family]
-    return with_weights(model_class(config_class(**PICTURE | sizes)), seed)
+    return with_weights(model_class(config_class(**PICTURE | sizes)), seed, scale)
 
 
 def shipped_folders() -> list[Path]:
@@ -128,7 +128,7 @@ PICTURE_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "gated-pixelcnn": lambda: picture_model("gated-pixelcnn"),
     "gated-pixelcnn-colour": lambda: picture_model("gated-pixelcnn", n_class=3, **COLOUR),
     "gated-pixelcnn-dilated": lambda: picture_model("gated-pixelcnn", n_layer=4, dilation_cycle=3),
-    "gated-pixelcnn-classes": lambda: picture_model("gated-pixelcnn", n_class=4, channels=20),
+    "gated-pixelcnn-classes": lambda: picture_model("gated-pixelcnn", n_class=4, channels=16),
 }
 
 SHIPPED: dict[str, Callable[[], torch.nn.Module]] = {

@@ -3,6 +3,12 @@
 from playground.models.base import ARModel as ARModel
 from playground.models.base import State as State
 from playground.models.ngram import NGram, NGramConfig
+from playground.models.pixelcnn import (
+    GatedPixelCNN,
+    GatedPixelCNNConfig,
+    PixelCNN,
+    PixelCNNConfig,
+)
 from playground.models.rnn import LSTM, LSTMConfig
 from playground.models.transformer import Transformer, TransformerConfig
 
@@ -10,4 +16,6 @@ FAMILIES = {  # name in config.json: (config class, model class)
     "ngram": (NGramConfig, NGram),
     "lstm": (LSTMConfig, LSTM),
     "transformer": (TransformerConfig, Transformer),
+    "pixelcnn": (PixelCNNConfig, PixelCNN),
+    "gated-pixelcnn": (GatedPixelCNNConfig, GatedPixelCNN),
 }

@@ -8,9 +8,9 @@ import torch
 from playground.errors import ContextFullError
 from playground.models import ARModel, State
 from playground.models.base import HasLayers, step_prefixes
-from tests.helpers import MODELS, SHIPPED, random_tokens, transformer
+from tests.helpers import MODELS, PICTURE_MODELS, SHIPPED, random_tokens, transformer
 
-BUILD = MODELS | SHIPPED
+BUILD = MODELS | PICTURE_MODELS | SHIPPED
 DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.gpu)] * torch.cuda.is_available())]
 
 
@@ -120,7 +120,7 @@ def test_a_row_of_a_decode_step_has_the_same_bits_alone_and_beside_others(model,
             assert torch.equal(rows[i : i + 1], row), f"row {i} of {batch_size}"
 
 
-@pytest.mark.parametrize("name", [n for n in BUILD if "transformer" in n])
+@pytest.mark.parametrize("name", [n for n in BUILD if "transformer" in n or n in PICTURE_MODELS])
 def test_a_full_context_is_told_and_harms_nothing(name):
     model = built(name)
     full = model.context_length
@@ -199,7 +199,7 @@ def test_a_model_without_a_way_of_its_own_steps_through_a_draft():
         step_prefixes(Plain(model), random_tokens(1, 41), model.initial_state(1))
 
 
-@pytest.mark.parametrize("name", [n for n in BUILD if "ngram" not in n])
+@pytest.mark.parametrize("name", [n for n in BUILD if hasattr(built(n), "forward_layers")])
 def test_the_layers_lead_to_the_logits(name):
     model = built(name)
     assert isinstance(model, HasLayers)

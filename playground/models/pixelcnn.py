@@ -1,0 +1,300 @@
+"""PixelCNN: pictures drawn pixel by pixel, the past seen through masked convolutions.
+
+p(x) = prod_k p(x_k | x_<k) in raster order, the colours of a pixel in turn. Training sees all
+pixels at once; a step computes one pixel from what finished rows and pixels left behind.
+
+`PixelCNN` (van den Oord et al. 2016a, arXiv:1601.06759) masks square kernels, and so is blind to a
+wedge at the upper right that grows with depth. `GatedPixelCNN` (van den Oord et al. 2016b,
+arXiv:1606.05328) has no blind spot: one stack reads whole rows above, another its own row and the
+first stack; gates multiply; a class may steer both (eq. 4).
+
+Deviations: values enter as cosine features, not as numbers; the vertical stack is residual too,
+and layers may be dilated (Yu & Koltun 2016), for the same depth sees further that way; one class
+more stands for "any", so that a model can be guided (Ho & Salimans 2022, arXiv:2207.12598).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from playground.errors import ConfigError, check_whole
+from playground.models.masked_conv import Above, Left, Pointwise, linear, seen_above, seen_left
+from playground.models.raster import Raster, RasterState, check_picture, features_per_value
+from playground.models.rnn import logistic
+
+
+@dataclass(frozen=True)
+class PixelCNNConfig:
+    height: int
+    width: int
+    colors: int = 1  # 1 is grey, 3 is red, green, blue
+    levels: int = 256
+    channels: int = 64  # of the stream; half as many inside a block
+    n_layer: int = 8  # blocks after the first convolution
+    kernel_size: int = 3
+    first_kernel_size: int = 7
+    faulty_mask: bool = False  # the first layer is blind to its own row, as a demonstration
+    n_class: int = 0  # always: this family takes no classes
+
+    def __post_init__(self):
+        check_picture(self)
+        check_stack(self, 2 * self.colors)
+        if self.n_class:
+            raise ConfigError(f"n_class must be 0 for a PixelCNN, got {self.n_class}.")
+
+
+@dataclass(frozen=True)
+class GatedPixelCNNConfig:
+    height: int
+    width: int
+    colors: int = 1
+    levels: int = 256
+    channels: int = 60  # of each stack
+    n_layer: int = 8  # the first, with its larger kernel, is one of them
+    kernel_size: int = 3
+    first_kernel_size: int = 7
+    dilation_cycle: int = 1  # layer l is dilated by 2^(l mod this)
+    n_class: int = 0
+
+    def __post_init__(self):
+        check_picture(self)
+        check_stack(self, self.colors)
+        check_whole("dilation_cycle", self.dilation_cycle, 1, 6)
+
+
+def check_stack(config, divisor: int) -> None:
+    """Check the sizes of a stack of masked convolutions."""
+    check_whole("channels", config.channels, 1, 2**12)
+    check_whole("n_layer", config.n_layer, 1, 64)
+    for name in ("kernel_size", "first_kernel_size"):
+        if check_whole(name, getattr(config, name), 3, 15) % 2 == 0:
+            raise ConfigError(f"{name} must be odd, got {getattr(config, name)}.")
+    if config.channels % divisor:
+        raise ConfigError(f"channels must be a multiple of {divisor}, got {config.channels}.")
+
+
+def gate(x: Tensor, dim: int = -1) -> Tensor:
+    """Return tanh(a) * sigmoid(b) of the two halves of x."""
+    a, b = x.chunk(2, dim)
+    return a.tanh() * logistic(b)
+
+
+class Head(nn.Module):
+    """Two 1x1 convolutions to the logits of each colour."""
+
+    def __init__(self, channels: int, colors: int, levels: int):
+        super().__init__()
+        self.colors = colors
+        self.inner = Pointwise(channels, channels, colors)
+        self.outer = Pointwise(channels, colors * levels, colors)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map hidden (B, N, F) to logits (B, N, colors, levels), rows apart from each other."""
+        x = self.outer.rowwise(self.inner.rowwise(hidden.relu()).relu())
+        return x.unflatten(-1, (self.colors, -1))
+
+    def over(self, hidden: Tensor) -> Tensor:
+        """Map hidden (B, H, W, F) to logits (B, H, W, colors, levels)."""
+        return self.outer(self.inner(hidden.relu()).relu()).unflatten(-1, (self.colors, -1))
+
+
+class Block(nn.Module):
+    """A residual block (van den Oord et al. 2016a, fig. 5): 1x1, masked k x k, 1x1."""
+
+    def __init__(self, config: PixelCNNConfig):
+        super().__init__()
+        c, half = config, config.channels // 2
+        self.narrow = Pointwise(c.channels, half, c.colors)
+        self.above = Above(half, half, c.kernel_size)
+        self.left = Left(half, half, c.kernel_size, colors=c.colors)
+        self.widen = Pointwise(half, c.channels, c.colors)
+
+    def over(self, x: Tensor) -> Tensor:
+        u = self.narrow.over(x.relu()).relu()
+        return x + self.widen.over((self.above.over(u) + self.left.over(u)).relu())
+
+
+class PixelCNN(Raster):
+    """A masked convolution and a stack of residual blocks."""
+
+    def __init__(self, config: PixelCNNConfig):
+        super().__init__(config)
+        c, D = config, config.colors * features_per_value(config.levels)
+        self.reach = self.rows_above = c.first_kernel_size // 2
+        self.above = Above(D, c.channels, c.first_kernel_size)
+        self.left = Left(
+            D, c.channels, c.first_kernel_size, kind="A", colors=c.colors,
+            sees_row=not c.faulty_mask,
+        )  # fmt: skip
+        self.blocks = nn.ModuleList(Block(c) for _ in range(c.n_layer))
+        self.head = Head(c.channels, c.colors, c.levels)
+        for block in self.blocks:  # begins as the identity
+            nn.init.zeros_(block.widen.weight)
+
+    def hidden(self, values: Tensor, labels: Tensor | None) -> Tensor:
+        x = values.permute(0, 3, 1, 2)
+        x = self.above.over(x) + self.left.over(x)
+        for block in self.blocks:
+            x = block.over(x)
+        return x.permute(0, 2, 3, 1)
+
+    def level_logits(self, hidden: Tensor) -> Tensor:
+        return self.head.over(hidden) if hidden.ndim == 4 else self.head(hidden)
+
+    # above: what each layer takes from the rows above, the first and then the blocks, and the
+    # rows of each block's narrow stream that the next row will look at.
+    # current: the narrow streams of the row's finished pixels, side by side (B, n, n_layer * half).
+
+    def start_row(self, values: Tensor, state: RasterState):
+        c, q, half = self.config, self.config.kernel_size // 2, self.config.channels // 2
+        if state.current:
+            rows = torch.cat((state.above[2], state.current[0][:, None]), dim=1)[:, -q:]
+        else:
+            rows = values.new_zeros(len(values), q, c.width, c.n_layer * half)
+        taken = [
+            block.above.rowwise(part)
+            for block, part in zip(self.blocks, rows.split(half, dim=-1), strict=True)
+        ]
+        current = values.new_empty(len(values), 0, c.n_layer * half)
+        return (self.above.rowwise(values), torch.stack(taken, dim=1), rows), (current,)
+
+    def read_pixels(self, values: Tensor, state: RasterState, first: int, finished: int):
+        entry, taken, _ = state.above
+        q, half = self.config.kernel_size // 2, self.config.channels // 2
+        place = slice(first, first + values.shape[1] - self.reach)
+        x = entry[:, place] + self.left.rowwise(values)
+        past = F.pad(state.current[0][:, max(0, first - q) : first], (0, 0, max(0, q - first), 0))
+        streams = []
+        for i, (block, left) in enumerate(zip(self.blocks, past.split(half, dim=-1), strict=True)):
+            u = block.narrow.rowwise(x.relu()).relu()
+            streams.append(u)
+            seen = taken[:, i, place] + block.left.rowwise(torch.cat((left, u), dim=1))
+            x = x + block.widen.rowwise(seen.relu())
+        new = torch.cat(streams, dim=-1)[:, :finished]
+        return x, (torch.cat((state.current[0][:, :first], new), dim=1),)
+
+    def receptive_field(self, row: int, column: int) -> np.ndarray:
+        """Return which pixels (H, W) can have a say in the one at (row, column), itself aside."""
+        seen = np.zeros((self.config.height, self.config.width), bool)
+        seen[row, column] = True
+        for block in self.blocks:
+            seen = seen | seen_above(block.above, seen) | seen_left(block.left, seen)
+        return seen_above(self.above, seen) | seen_left(self.left, seen)
+
+
+class GatedLayer(nn.Module):
+    """One layer of both stacks (van den Oord et al. 2016b, fig. 2)."""
+
+    def __init__(self, config: GatedPixelCNNConfig, layer: int):
+        super().__init__()
+        c, C = config, config.channels
+        is_first = layer == 0
+        n_in = c.colors * features_per_value(c.levels) if is_first else C
+        size = c.first_kernel_size if is_first else c.kernel_size
+        dilation = 1 if is_first else 2 ** (layer % c.dilation_cycle)
+        self.is_first = is_first
+        self.vertical = Above(n_in, 2 * C, size, own_row=not is_first, dilation=dilation)
+        self.link = nn.Linear(2 * C, 2 * C)
+        self.left = Left(
+            n_in, 2 * C, size, kind="A" if is_first else "B", colors=c.colors, halves=2,
+            dilation=dilation,
+        )  # fmt: skip
+        self.project = Pointwise(C, C, c.colors)
+
+    def over(self, v: Tensor, h: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Map both stacks (B, C, H, W); `bias` (B, 2, 2 C) is what the class says to each."""
+        rows = self.vertical.over(v)
+        if bias is not None:
+            rows = rows + bias[:, 0, :, None, None]
+        seen = F.conv2d(rows, self.link.weight[:, :, None, None], self.link.bias)
+        seen = seen + self.left.over(h)
+        if bias is not None:
+            seen = seen + bias[:, 1, :, None, None]
+        v_next, h_next = gate(rows, 1), self.project.over(gate(seen, 1))
+        return (v_next, h_next) if self.is_first else (v + v_next, h + h_next)
+
+
+class GatedPixelCNN(Raster):
+    """Gated layers of a vertical and a horizontal stack, and a head on the horizontal one."""
+
+    def __init__(self, config: GatedPixelCNNConfig):
+        super().__init__(config)
+        c = config
+        self.reach = self.rows_above = c.first_kernel_size // 2
+        self.layers = nn.ModuleList(GatedLayer(c, layer) for layer in range(c.n_layer))
+        self.head = Head(c.channels, c.colors, c.levels)
+        if c.n_class:
+            self.class_embedding = nn.Embedding(c.n_class + 1, c.n_layer * 4 * c.channels)
+            nn.init.normal_(self.class_embedding.weight, std=0.02)
+
+    def class_biases(self, labels: Tensor | None) -> Tensor | None:
+        """Return what the classes (B,) add to each layer's stacks (n_layer, B, 2, 2 C)."""
+        if labels is None:
+            return None
+        table = F.embedding(labels, self.class_embedding.weight)
+        return table.view(len(labels), self.config.n_layer, 2, -1).transpose(0, 1)
+
+    def hidden(self, values: Tensor, labels: Tensor | None) -> Tensor:
+        biases = self.class_biases(labels)
+        v = h = values.permute(0, 3, 1, 2)
+        for i, layer in enumerate(self.layers):
+            v, h = layer.over(v, h, None if biases is None else biases[i])
+        return h.permute(0, 2, 3, 1)
+
+    def level_logits(self, hidden: Tensor) -> Tensor:
+        return self.head.over(hidden) if hidden.ndim == 4 else self.head(hidden)
+
+    # above: what the row's pixels take from the vertical stack (B, n_layer, W, 2 C), then for
+    # every layer but the first the rows (B, n, W, C) that the next row will look at.
+    # current: for the same layers the last pixels (B, n, C) of the horizontal stack.
+
+    def start_row(self, values: Tensor, state: RasterState):
+        c, B = self.config, len(values)
+        biases = self.class_biases(state.labels)
+        links, memories, queues, v = [], [], [], None
+        for i, layer in enumerate(self.layers):
+            if i == 0:
+                rows = values
+            else:
+                n = layer.vertical.rows_before
+                before = state.above[i] if state.above else v.new_zeros(B, n, c.width, c.channels)
+                rows = torch.cat((before, v[:, None]), dim=1)
+                memories.append(rows[:, 1:])
+                queues.append(v.new_zeros(B, layer.left.columns_before, c.channels))
+            seen = layer.vertical.rowwise(rows)  # (B, W, 2 C)
+            if biases is not None:
+                seen = seen + biases[i, :, :1]
+            link = linear(seen, layer.link.weight, layer.link.bias)
+            links.append(link if biases is None else link + biases[i, :, 1:])
+            v = gate(seen) if v is None else v + gate(seen)
+        return (torch.stack(links, dim=1), *memories), tuple(queues)
+
+    def read_pixels(self, values: Tensor, state: RasterState, first: int, finished: int):
+        links = state.above[0][:, :, first : first + values.shape[1] - self.reach]
+        queues, h = [], None
+        for i, layer in enumerate(self.layers):
+            row = values
+            if i > 0:
+                row = torch.cat((state.current[i - 1], h), dim=1)
+                queues.append(row[:, finished : finished + layer.left.columns_before])
+            new = layer.project.rowwise(gate(links[:, i] + layer.left.rowwise(row)))
+            h = new if h is None else h + new
+        return h, tuple(queues)
+
+    def receptive_field(self, row: int, column: int) -> np.ndarray:
+        """Return which pixels (H, W) can have a say in the one at (row, column), itself aside."""
+        here = np.zeros((self.config.height, self.config.width), bool)
+        here[row, column] = True
+        own, rows = here, np.zeros_like(here)  # pixels of each stack that matter
+        for layer in reversed(self.layers):
+            rows = rows | own  # the link
+            above, left = seen_above(layer.vertical, rows), seen_left(layer.left, own)
+            if layer.is_first:
+                return above | left
+            own, rows = own | left, rows | above
+        raise AssertionError("a stack has a first layer")
