@@ -1,48 +1,78 @@
-"""Training: tokens per second of a whole AdamW step, and peak memory, beside GPT-2."""
+"""Training: tokens per second of a whole step, and peak memory, beside GPT-2.
+
+A step of either side: gradients to None, forward, loss, backward, the norm of the gradient cut to
+1, fused AdamW. Ours is what `train/text.py` does with `--optimizer adamw`: its loss, its optimizer.
+The peer is trained as transformers does it, `model(inputs, labels=...)` under autocast, once with
+torch's fused attention ("sdpa") and once with plain products ("eager"); the faster one stands in
+the row, and its memory. Neither side has dropout; both are given random tokens.
+"""
 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
+from torch.nn.functional import pad
 
 from bench import peers
 from bench.decode import Options
-from bench.measure import Row, Run, compare, paired, seconds_of
+from bench.measure import Row, Run, interleave, paired, seconds_of, threads
+from train.text import Config, build_optimizers, next_token_loss
 
-SIDES = {"ours": peers.ours, "theirs": peers.theirs}
+PEERS = ("sdpa", "eager")  # GPT-2's ways to attend
+SIDES = ("ours", *PEERS)
 BATCH_TOKENS = 3072  # of one step
 
 
-def training_step(side: str, size: peers.Size, batch_size: int, device: str, precision: str):
-    """Return a function that does one step: forward, loss, backward, AdamW.
+def losses(side: str, size: peers.Size, batch_size: int, device: str, precision: str):
+    """Return a side's model, its optimizer, and a function that computes its loss."""
+    tokens = torch.randint(size.vocab_size, (batch_size, size.context_length)).to(device)
+    if side == "ours":
+        model = peers.ours(size, device).train()
+        inputs = pad(tokens[:, :-1], (1, 0))
+        [optimizer] = build_optimizers(Config(optimizer="adamw"), model)
+        return model, optimizer, lambda: next_token_loss(model, inputs, tokens, precision)
+    model = peers.theirs(size, device).train()
+    model.set_attn_implementation(side)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), fused=True)
 
-    The peer is asked for logits as ours is, so that the loss is computed by the same code.
-    """
-    model = SIDES[side](size, device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    tokens = torch.randint(size.vocab_size, (batch_size, size.context_length + 1)).to(device)
-    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+    def loss() -> torch.Tensor:
+        is_short = precision == "bfloat16"
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_short):
+            return model(tokens, labels=tokens, use_cache=False).loss
+
+    return model, optimizer, loss
+
+
+def training_step(
+    side: str, size: peers.Size, batch_size: int, device: str, precision: str
+) -> Callable[[], None]:
+    """Return a function that does one step of a side, as told at the top."""
+    model, optimizer, loss = losses(side, size, batch_size, device, precision)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=precision == "bf16"):
-            logits = model(inputs) if side == "ours" else model(inputs, use_cache=False).logits
-        F.cross_entropy(logits.float().flatten(0, 1), targets.flatten()).backward()
+        loss().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
     return step
 
 
-def throughput(step, tokens: int, device: str) -> Run:
-    """Tokens per second of a step."""
-    return lambda: tokens / seconds_of(step, device)
+def throughput(step: Callable[[], None], tokens: int, number: int, device: str) -> Run:
+    """Tokens per second of a step on so many threads."""
+
+    def run() -> float:
+        with threads(number):
+            return tokens / seconds_of(step, device)
+
+    return run
 
 
 def peak_memory_mb(arguments: list) -> float:
@@ -80,36 +110,46 @@ def measure_memory(side: str, size: list, batch_size: int, device: str, precisio
 def shapes(options: Options) -> list[tuple[str, peers.Size, int, str]]:
     """Return name, size, batch size and precision of everything to be trained."""
     if options.is_quick:
-        return [("tiny", peers.TINY, 1, "fp32")]
+        return [("tiny", peers.TINY, 1, "float32")]
     sizes = [replace(peers.CHARACTERS, context_length=context) for context in (256, 512)]
     return [
         (f"{s.name}, context {s.context_length}, {precision}", s, BATCH_TOKENS // s.context_length,
          precision)
         for s in sizes
-        for precision in ("fp32", "bf16")
+        for precision in ("float32", "bfloat16")
     ]  # fmt: skip
 
 
 def train(options: Options) -> Iterator[Row]:
-    """Throughput of each context length and precision, then the memory of each."""
+    """Throughput of each context length and precision, each followed by its memory."""
     device = options.device
     for name, size, batch_size, precision in shapes(options):
+        steps = {s: training_step(s, size, batch_size, device, precision) for s in SIDES}
         tokens = batch_size * size.context_length
+        runs = {
+            (side, number): throughput(step, tokens, number, device)
+            for number in options.threads
+            for side, step in steps.items()
+        }
+        found = interleave(runs, options.rounds)
         ours, theirs = (
-            throughput(training_step(side, size, batch_size, device, precision), tokens, device)
-            for side in SIDES
+            max(
+                (key for key in found if key[0] in sides), key=lambda k: statistics.median(found[k])
+            )
+            for sides in (SIDES[:1], PEERS)
         )
-        figures = compare(ours, theirs, options.threads, options.rounds)
-        yield Row("train", name, "tokens/s", peer=peers.GPT2, device=device, **figures)
-    used = torch.get_num_threads()
-    for name, size, batch_size, precision in shapes(options):
+        facts = {"peer": f"{peers.GPT2}, {theirs[0]}", "device": device}
+        facts["threads"] = f"{ours[1]}/{theirs[1]}"
+        yield Row("train", name, "tokens/s", **paired(found[ours], found[theirs]), **facts)
+
         arguments = [list(vars(size).values()), batch_size, device, precision]
-        ours, theirs = (
+        used = [
             [peak_memory_mb([side, *arguments]) for _ in range(1 if options.is_quick else 2)]
-            for side in SIDES
-        )
-        figures = paired(ours, theirs, less_is_better=True) | {"threads": f"{used}/{used}"}
-        yield Row("train", f"{name}, memory", "MB", peer=peers.GPT2, device=device, **figures)
+            for side in (ours[0], theirs[0])
+        ]
+        facts["threads"] = f"{torch.get_num_threads()}/{torch.get_num_threads()}"
+        figures = paired(*used, less_is_better=True)
+        yield Row("train", f"{name}, memory", "MB", **figures, **facts)
 
 
 if __name__ == "__main__":  # one side, alone in its process
