@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -195,7 +195,7 @@ class Beams(Search):
             for total, row, token, fate in found:
                 paid = (self.rows[row].data or 0.0) + self.diversity_penalty * taken[token]
                 chosen.append((beam, Candidate(total, paid, row, token, fate)))
-            taken.update(token for _, _, token, fate in found if fate == "live")
+            taken.update(t for *_, t, fate in found if fate != "pruned" and t != view.eos_token)
         self.weighed.append(tuple(self._hypothesis(beam, c, view) for beam, c in chosen))
         going = [pair for pair in chosen if pair[1].fate == "live"]
         closing = [pair for pair in chosen if pair[1].fate == "finished"]
