@@ -25,6 +25,17 @@ with st.container(border=True):
     titles = [controls.plain(card.title) for card in available("text").values()]
     st.caption(", ".join(titles))
 
+with st.container(border=True):
+    st.page_link(
+        "pages/2_Compare.py", label="**Many ways to decode, side by side**",
+        icon=":material/view_column:",
+    )  # fmt: skip
+    st.markdown(
+        "Run greedy decoding, sampling, nucleus, beams, contrastive search, drafts and more on one "
+        "prompt at once. See what every filter removed and every beam gave up, and which texts are "
+        "likely, varied or repetitive."
+    )
+
 st.caption(
     "The models are small and were trained for this page on old books and speeches. What they "
     "write is neither true nor meant; it shows how writing works."

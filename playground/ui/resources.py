@@ -60,8 +60,8 @@ def turn() -> Iterator[None]:
         _TURNS.release()
 
 
-def load_model(card: ModelCard) -> Loaded:
-    """Return the model of a card, read once for all sessions.
+def load_model(card: ModelCard, device: str = "cpu") -> Loaded:
+    """Return the model of a card on a device, read once for all sessions.
 
     A checkpoint that was trained anew since is read anew.
 
@@ -70,12 +70,12 @@ def load_model(card: ModelCard) -> Loaded:
     """
     files = [card.folder / "model.safetensors", card.folder / "config.json"]
     written = max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
-    return _load(card.name, str(card.folder), written, card)
+    return _load(card.name, str(card.folder), written, device, card)
 
 
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner="Reading the model …")
-def _load(name: str, folder: str, written: int, _card: ModelCard) -> Loaded:
-    model, tokenizer = load(Path(folder))
+def _load(name: str, folder: str, written: int, device: str, _card: ModelCard) -> Loaded:
+    model, tokenizer = load(Path(folder), device)
     info = read_config(Path(folder)).get("info") or {}
     loaded = Loaded(_card, model, tokenizer, info, count_parameters(model))
     # What lives as long as the server need not be visited by every garbage collection.

@@ -1,0 +1,70 @@
+"""Compare: any number of ways to decode, side by side over one prompt."""
+
+import streamlit as st
+
+from playground.errors import PlaygroundError
+from playground.registry import available
+from playground.ui import compare_actions as actions
+from playground.ui import compare_controls as compare
+from playground.ui import compare_state as state
+from playground.ui import compare_views as views
+from playground.ui import controls
+from playground.ui.compare_editor import lane_dialog
+from playground.ui.compare_results import results
+from playground.ui.compare_state import CompareSession, Settings
+from playground.ui.resources import Loaded
+
+controls.page_setup("Compare")
+st.title("One prompt, many ways to decode")
+
+session = state.compare_session()
+with st.sidebar:
+    cards = available("text")
+    if not cards:
+        st.error("There is no text model here. Train one: python -m train.text --help")
+        st.stop()
+    try:
+        settings = compare.settings(session, cards)
+    except PlaygroundError as error:
+        st.error(controls.plain(str(error)))
+        st.stop()
+for note in session.notes:
+    st.warning(controls.plain(note), icon=":material/link_off:")
+state.write_link(session)
+
+try:
+    loaded = actions.loader(cards, settings.device)(settings.model)
+except PlaygroundError as error:
+    st.error(controls.plain(str(error)))
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="bottom", key="bar"):
+    views.run_button(session, settings, cards)
+    compare.add_lane_list(session, actions.add_lane)
+    if [entry.spec for entry in session.entries] != state.default_specs():
+        st.button("Usual lanes", icon=":material/restart_alt:", key="reset_lanes",
+                  on_click=actions.reset_lanes, args=(session,),
+                  help="Put the lanes of the first visit back.")  # fmt: skip
+shown = views.sample_picker(session)
+interval, editing = actions.interval(session), session.editing
+
+
+@st.fragment(run_every=interval)
+def board(session: CompareSession, settings: Settings, loaded: Loaded, shown: str) -> None:
+    """Everything that grows."""
+    actions.tick(session)
+    if actions.interval(session) != interval or session.editing != editing:
+        st.rerun()  # the buttons above, the figures below and the dialog are the page's
+    if session.problem:
+        st.error(controls.plain(session.problem))
+    views.status(session, settings)
+    views.lanes(session, loaded, settings.prompt, shown)
+    views.picked(session)
+    views.inside(session, shown)
+
+
+board(session, settings, loaded, shown)
+results(session)
+entry = session.entry(session.editing)
+if entry is not None:
+    lane_dialog(session, entry, compare.kin_of(settings.model, cards))

@@ -1,0 +1,280 @@
+"""What Run, Stop, clicks and ticks do to a visitor's comparison; problems become a message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from playground.comparison import Comparison
+from playground.data.text import held_out_excerpt
+from playground.decoding.presets import PRESETS
+from playground.decoding.spec import LaneSpec
+from playground.devices import memory_in_use
+from playground.errors import ConfigError, PlaygroundError
+from playground.evaluation.figures import Figures, figures, human_point
+from playground.evaluation.judge import Judge
+from playground.registry import ModelCard
+from playground.ui import compare_state as state
+from playground.ui import resources
+from playground.ui.compare_data import Drawn, piece
+from playground.ui.compare_state import CompareSession, Entry, Outcome, Settings
+from playground.ui.resources import Loaded, turn
+
+TICK_S = 0.15  # of computing in one tick
+FIRST_TICK_S = 0.03  # so that something is on screen at once
+MAX_TOKENS = 20_000  # of all lanes and samples of a run: their traces are kept in memory
+VARIED = ("distinct_1", "distinct_2", "distinct_3", "self_bleu")
+WRITTEN = 4096  # pieces of text that are kept
+
+
+def start(session: CompareSession, settings: Settings, cards: Mapping[str, ModelCard]) -> None:
+    """Begin a run of all lanes; what does not fit is told before any work, and what was is kept."""
+    session.problem = ""
+    session.notes.clear()
+    try:
+        session.outcome = _begin(session.entries, settings, cards)
+    except PlaygroundError as error:
+        session.problem, session.pace = str(error), "still"
+        return
+    session.pace, session.picked = "run", None
+
+
+def loader(cards: Mapping[str, ModelCard], device: str) -> Callable[[str], Loaded]:
+    """Return a function that loads a model by its name onto a device."""
+
+    def load(name: str) -> Loaded:
+        if name not in cards:
+            raise ConfigError(f"There is no model {name[:60]!r} here. Choose among {list(cards)}.")
+        return resources.load_model(cards[name], device)
+
+    return load
+
+
+def _begin(
+    entries: list[Entry], settings: Settings, cards: Mapping[str, ModelCard]
+) -> Outcome:  # fmt: skip
+    if not entries:
+        raise ConfigError("There is no lane to run. Add one.")
+    specs = [_completed(entry.spec, settings) for entry in entries]
+    total = settings.length * sum(map(texts_of, specs))
+    if total > MAX_TOKENS:
+        raise ConfigError(
+            f"{settings.length} tokens for every text of every lane are {total:,}; at most "
+            f"{MAX_TOKENS:,} are made in one run. Take fewer tokens, samples or lanes."
+        )
+    load = loader(cards, settings.device)
+    with turn():
+        comparison = Comparison(
+            specs, settings.prompt, model=settings.model, load=load, seed=settings.seed,
+            max_new_tokens=settings.length, slide=settings.slide,
+        )  # fmt: skip
+    return Outcome(
+        settings, [e.number for e in entries], [e.spec for e in entries], comparison, load,
+        load(settings.model),
+        drawn=[[Drawn() for _ in range(spec.samples)] for spec in specs],
+        figures=[None] * len(specs),
+    )  # fmt: skip
+
+
+def texts_of(spec: LaneSpec) -> int:
+    """Return how many texts a lane grows at once."""
+    own = spec.settings.get("num_beams", spec.settings.get("n", 1))
+    return spec.samples * (own if isinstance(own, int) else 1)
+
+
+def _completed(spec: LaneSpec, settings: Settings) -> LaneSpec:
+    """Return the spec with the page's second model where it needs one and names none."""
+    if spec.needs_second and not spec.second:
+        return spec.but(second=settings.second)
+    return spec
+
+
+def stop(session: CompareSession) -> None:
+    """Stop writing; what is there is kept, and its figures are computed."""
+    session.pace = "weigh" if session.outcome else "still"
+
+
+def tick(session: CompareSession) -> None:
+    """Go on for a moment: with the texts, then with their figures."""
+    outcome = session.outcome
+    if outcome is None:
+        session.pace = "still"
+    if session.pace == "run":
+        _write(session, outcome)
+    elif session.pace == "weigh":
+        _weigh(session, outcome)
+
+
+def interval(session: CompareSession) -> float | None:
+    """Return the seconds between two ticks, None while nothing goes on."""
+    return None if session.pace == "still" else TICK_S + 0.05
+
+
+def _write(session: CompareSession, outcome: Outcome) -> None:
+    deadline = time.monotonic() + (TICK_S if outcome.positions else FIRST_TICK_S)
+    writing = writer(outcome.loaded.tokenizer)
+    while session.pace == "run":
+        try:
+            with turn():
+                going = outcome.comparison.advance()
+        except PlaygroundError as error:
+            session.problem, session.pace = str(error), "weigh"
+            break
+        outcome.positions += 1
+        for (lane, sample), step in outcome.comparison.latest().items():
+            if not is_search(outcome, lane):
+                outcome.drawn[lane][sample].append(step, writing)
+        if not going:
+            session.pace = "weigh"
+        if time.monotonic() > deadline:
+            break
+    for lane, samples in enumerate(outcome.drawn):
+        if is_search(outcome, lane):
+            traces = outcome.comparison.result(lane).traces
+            for drawn, trace in zip(samples, traces, strict=True):
+                drawn.follow(trace.steps, writing)
+    outcome.memory = max(outcome.memory, memory_in_use(outcome.settings.device))
+
+
+def is_search(outcome: Outcome, lane: int) -> bool:
+    """True if a lane weighs several texts, so that what it shows may change."""
+    return outcome.comparison.is_search(lane)
+
+
+def writer(tokenizer) -> Callable[[int], str]:
+    """Return a function that writes a token as text and remembers how."""
+    known: dict[int, str] = {}
+
+    def write(token: int) -> str:
+        if token not in known:
+            if len(known) >= WRITTEN:
+                known.clear()
+            known[token] = piece(token, tokenizer)
+        return known[token]
+
+    return write
+
+
+def _weigh(session: CompareSession, outcome: Outcome) -> None:
+    """Compute the figures of one lane after another, then those of the human text."""
+    deadline = time.monotonic() + TICK_S
+    judge = _judge(outcome)
+    for lane, known in enumerate(outcome.figures):
+        if known is None:
+            outcome.figures[lane] = _figures(outcome, lane, judge)
+            if time.monotonic() > deadline:
+                return
+    _human(outcome, judge)
+    outcome.is_weighed = True
+    session.pace = "still"
+
+
+def _judge(outcome: Outcome) -> Judge | None:
+    """Return the judge, read when it is first needed; None without, or if it cannot be used."""
+    name = outcome.settings.judge
+    if not name or outcome.judge_problem:
+        return None
+    try:
+        outcome.judge = outcome.judge or outcome.load(name)
+    except PlaygroundError as error:
+        outcome.judge_problem = str(error)
+        return None
+    return Judge(outcome.judge.model, outcome.judge.tokenizer, name)
+
+
+def _figures(outcome: Outcome, lane: int, judge: Judge | None) -> Figures:
+    """Return a lane's figures; a judge that cannot read the texts is left out, and why is told."""
+    result, tokenizer = outcome.comparison.result(lane), outcome.loaded.tokenizer
+    is_other = bool(result.spec.combination or result.spec.model)
+    model = outcome.loaded.model if is_other else None
+    with turn():
+        try:
+            return figures(result.traces, model, judge, tokenizer=tokenizer)
+        except PlaygroundError as error:
+            outcome.judge_problem = str(error)
+            return figures(result.traces, model, None, tokenizer=tokenizer)
+
+
+def _human(outcome: Outcome, judge: Judge | None) -> None:
+    """Find the figures of real text of the model's corpus that is as long as the lanes' texts."""
+    lengths = [f.mean_length for f in outcome.figures if f is not None and f.mean_length]
+    if not lengths:
+        return
+    own, start = outcome.loaded, len(outcome.comparison.prompt)
+    options = {"judge": judge, "prompt_length": start}
+    samples = max(len(texts) for texts in outcome.drawn)
+    try:
+        text = held_out_excerpt(own.card.folder)
+        with turn():
+            many = human_point(text, own.tokenizer, own.model, round(max(lengths)), **options)
+            few = human_point(
+                text, own.tokenizer, own.model, round(max(lengths)), pieces=samples, **options
+            )
+        # how varied samples are depends on how many there are: as many as a lane has
+        outcome.human = replace(many, **{name: getattr(few, name) for name in VARIED})
+    except PlaygroundError as error:
+        outcome.human_problem = str(error)
+
+
+# -- lanes -----------------------------------------------------------------------------------------
+
+
+def from_lanes(session: CompareSession) -> None:
+    """Do what was clicked in the lanes: a token, or the pencil of a lane."""
+    picked = state.event("lanes_view", "pick")
+    edited = state.event("lanes_view", "edit")
+    if edited:
+        open_editor(session, edited.get("lane"))
+    elif picked:
+        session.picked = tuple(
+            value if isinstance(value := picked.get(name), int) else -1
+            for name in ("lane", "sample", "index")
+        )
+
+
+def open_editor(session: CompareSession, number: object) -> None:
+    entry = session.entry(number if isinstance(number, int) else None)
+    session.editing = entry.number if entry else None
+    session.edit_problem = ""
+
+
+def close_editor(session: CompareSession) -> None:
+    session.editing, session.edit_problem = None, ""
+
+
+def add_lane(session: CompareSession) -> None:
+    """Add what was chosen in the list: a preset, or a plain lane that is opened for editing."""
+    name = state.take_widget("add_lane")
+    if name is None:
+        return
+    try:
+        entry = session.add(PRESETS.get(name, LaneSpec("my lane")))
+    except PlaygroundError as error:
+        session.problem = str(error)
+        return
+    if name not in PRESETS:
+        open_editor(session, entry.number)
+
+
+def reset_lanes(session: CompareSession) -> None:
+    session.replace_all(state.default_specs())
+
+
+def duplicate(session: CompareSession, entry: Entry) -> None:
+    try:
+        made = session.add(entry.spec, session.entries.index(entry) + 1)
+    except PlaygroundError as error:
+        session.edit_problem = str(error)
+        return
+    open_editor(session, made.number)
+
+
+def remove(session: CompareSession, entry: Entry) -> None:
+    session.entries.remove(entry)
+    close_editor(session)
+
+
+def move(session: CompareSession, entry: Entry, by: int) -> None:
+    at = session.entries.index(entry)
+    session.entries.insert(max(0, at + by), session.entries.pop(at))

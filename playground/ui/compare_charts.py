@@ -1,0 +1,145 @@
+"""Charts of a comparison, authored in Altair: perplexity against repetition, surprisal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import altair as alt
+
+from playground.evaluation.figures import Figures
+from playground.traces.trace import Step
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#7A5C3E")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "wedge", "arrow")
+HUMAN = "human text"
+HUMAN_COLOR = "#5F6B7A"
+SIDES = {  # of a label: how it is aligned, and how far it is from its point
+    "right": ("left", 11, 0), "above": ("center", 0, -14), "below": ("center", 0, 15),
+    "left": ("right", -11, 0),
+}  # fmt: skip
+STAR = "M0,-1L0.25,-0.3L1,-0.3L0.4,0.15L0.6,0.9L0,0.45L-0.6,0.9L-0.4,0.15L-1,-0.3L-0.25,-0.3Z"
+BAND = 15  # positions that a point of the line is the mean of
+
+
+def scatter_rows(
+    labels: Sequence[str], figures: Sequence[Figures], human: Figures | None, *, by_judge: bool
+) -> list[dict]:
+    """Return one row a lane, and one of human text, where both figures are defined."""
+    told = [(label, f, "lane") for label, f in zip(labels, figures, strict=True)]
+    if human is not None:
+        told.append((HUMAN, human, "human"))
+    rows = []
+    for label, f, kind in told:
+        perplexity = f.judge_perplexity if by_judge else f.perplexity
+        if perplexity is None or f.seq_rep_4 is None or not math.isfinite(perplexity):
+            continue
+        rows.append(
+            {
+                "lane": label,
+                "kind": kind,
+                "perplexity": round(perplexity, 3),
+                "repetition": round(f.seq_rep_4, 4),
+                "distinct": f.distinct_2,
+            }
+        )
+    return _with_sides(rows)
+
+
+def _with_sides(rows: list[dict]) -> list[dict]:
+    """Say on which side of its point each label stands, so that near ones do not overlap."""
+    widest = max([0.1, *(row["repetition"] for row in rows)])
+    placed: list[tuple[float, float, str]] = []
+    for row in rows:
+        x, y = row["repetition"] / widest, math.log(max(1e-9, row["perplexity"]))
+        near = {side for px, py, side in placed if abs(px - x) < 0.3 and abs(py - y) < 0.25}
+        sides = ("left", "right", "below", "above") if x > 0.75 else tuple(SIDES)
+        row["side"] = next((side for side in sides if side not in near), sides[0])
+        placed.append((x, y, row["side"]))
+    return rows
+
+
+def _scales(lanes: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
+    """One colour and one shape a lane; human text is a grey star of its own."""
+    domain = [*lanes, HUMAN]
+    colors = [*(COLORS[i % len(COLORS)] for i in range(len(lanes))), HUMAN_COLOR]
+    shapes = [*(SHAPES[i % len(SHAPES)] for i in range(len(lanes))), STAR]
+    return (
+        alt.Color("lane:N", scale=alt.Scale(domain=domain, range=colors), legend=None),
+        alt.Shape("lane:N", scale=alt.Scale(domain=domain, range=shapes), legend=None),
+    )
+
+
+def scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.LayerChart:
+    """Perplexity under `who` against repetition, one labelled point a lane."""
+    color, shape = _scales(lanes)
+    base = alt.Chart(alt.Data(values=list(rows)))
+    axis_x = alt.Axis(title="repeated 4-grams (share of a text)", format="%", tickCount=6)
+    widest = max([0.1, *(row.get("repetition", 0) for row in rows)])
+    x = alt.X("repetition:Q", axis=axis_x, scale=alt.Scale(domain=[0, min(1.05, widest * 1.12)]))
+    y = alt.Y(
+        "perplexity:Q", title=f"perplexity under {who} (log scale)",
+        scale=alt.Scale(type="log", nice=True), axis=alt.Axis(format="~g", tickCount=5),
+    )  # fmt: skip
+    tooltip = [
+        "lane:N",
+        alt.Tooltip("perplexity:Q", format=".2f"),
+        alt.Tooltip("repetition:Q", title="repeated 4-grams", format=".1%"),
+        alt.Tooltip("distinct:Q", title="distinct-2", format=".2f"),
+    ]
+    human = base.transform_filter("datum.kind == 'human'").encode(x=x, y=y)
+    rule = {"strokeDash": [4, 4], "opacity": 0.5, "color": HUMAN_COLOR}
+    points = base.mark_point(filled=True, size=150, opacity=0.95).encode(
+        x=x, y=y, color=color, shape=shape, tooltip=tooltip
+    )
+    names = [
+        base.transform_filter(f"datum.side == '{side}'")
+        .mark_text(align=align, dx=dx, dy=dy, fontSize=12, baseline="middle", limit=180)
+        .encode(x=x, y=y, text="lane:N", color=color)
+        for side, (align, dx, dy) in SIDES.items()
+    ]
+    return alt.layer(
+        human.mark_rule(**rule).encode(y=y, x=alt.value(0), x2=alt.value("width")),
+        human.mark_rule(**rule).encode(x=x, y=alt.value(0), y2=alt.value("height")),
+        points,
+        *names,
+    ).properties(height=340)
+
+
+def line_rows(labels: Sequence[str], texts: Sequence[Sequence[Step]]) -> list[dict]:
+    """Return the running mean of each lane's surprisal, one row a position."""
+    rows = []
+    for label, steps in zip(labels, texts, strict=True):
+        bits = [min(99.0, step.surprisal) for step in steps]
+        total = 0.0
+        for i, value in enumerate(bits):
+            total += value - (bits[i - BAND] if i >= BAND else 0.0)
+            rows.append(
+                {
+                    "lane": label,
+                    "token": i + 1,
+                    "bits": round(total / min(i + 1, BAND), 3),
+                }
+            )
+    return rows
+
+
+def line_chart(rows: Sequence[dict], lanes: Sequence[str]) -> alt.Chart:
+    """How surprising the text is to the model as it goes on: loops sink to zero."""
+    colors = [COLORS[i % len(COLORS)] for i in range(len(lanes))]
+    dashes = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
+    scale = alt.Scale(domain=list(lanes), range=colors)
+    dash = alt.Scale(domain=list(lanes), range=dashes[: len(lanes)])
+    legend = alt.Legend(title=None, orient="bottom", columns=4, symbolStrokeWidth=3, labelLimit=220)
+    return (
+        alt.Chart(alt.Data(values=list(rows)))
+        .mark_line(strokeWidth=2, interpolate="monotone")
+        .encode(
+            x=alt.X("token:Q", title="token", axis=alt.Axis(grid=False, tickMinStep=1)),
+            y=alt.Y("bits:Q", title=f"surprisal (bits, mean of {BAND} tokens)"),
+            color=alt.Color("lane:N", scale=scale, legend=legend),
+            strokeDash=alt.StrokeDash("lane:N", scale=dash, legend=legend),
+            tooltip=["lane:N", "token:Q", alt.Tooltip("bits:Q", format=".2f")],
+        )
+        .properties(height=300)
+    )

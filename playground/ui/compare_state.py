@@ -1,0 +1,179 @@
+"""What one visitor's Compare page remembers between reruns, and the lanes of its link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from playground.comparison import MAX_SPECS, Comparison
+from playground.decoding.presets import DEFAULT, PRESETS
+from playground.decoding.spec import LaneSpec, specs_from_text, specs_to_text
+from playground.errors import ConfigError, PlaygroundError
+from playground.evaluation.figures import Figures
+from playground.ui.compare_data import Drawn
+from playground.ui.resources import Loaded
+
+LINK = "lanes"  # the parameter of the address bar
+
+
+@dataclass
+class Entry:
+    """A lane on the page; its number stays while it is edited, moved and renamed."""
+
+    number: int
+    spec: LaneSpec
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was made with, besides its lanes."""
+
+    model: str
+    prompt: str
+    seed: int
+    length: int
+    slide: bool
+    device: str
+    second: str = ""
+    judge: str = ""
+
+
+@dataclass
+class Outcome:
+    """A run: what was asked for, the engine, and what is drawn of it so far."""
+
+    settings: Settings
+    numbers: list[int]  # of the entries, in the order of the engine's specs
+    specs: list[LaneSpec]  # as the page has them, before the second model was filled in
+    comparison: Comparison
+    load: Callable[[str], Loaded]
+    loaded: Loaded
+    drawn: list[list[Drawn]]  # by lane and sample
+    figures: list[Figures | None]
+    human: Figures | None = None
+    human_problem: str = ""
+    judge: Loaded | None = None  # read when the texts are there
+    judge_problem: str = ""
+    is_weighed: bool = False
+    positions: int = 0
+    memory: int = 0  # bytes on the device, the most that was seen
+
+    def index_of(self, entry: Entry) -> int | None:
+        """Return which lane of the run is that of an entry; None if it has changed since."""
+        if entry.number not in self.numbers:
+            return None
+        index = self.numbers.index(entry.number)
+        same = self.specs[index].but(label="x") == entry.spec.but(label="x")
+        return index if same else None
+
+
+@dataclass
+class CompareSession:
+    """The Compare page of one visitor."""
+
+    entries: list[Entry] = field(default_factory=list)
+    last_number: int = 0
+    pace: str = "still"  # or "run", or "weigh" (figures are computed)
+    outcome: Outcome | None = None
+    editing: int | None = None  # number of the entry in the dialog
+    edit_problem: str = ""
+    picked: tuple[int, int, int] | None = None  # number of an entry, sample, index of a token
+    problem: str = ""  # of the last run
+    notes: list[str] = field(default_factory=list)  # what was wrong with the link
+
+    def add(self, spec: LaneSpec, at: int | None = None) -> Entry:
+        """Add a lane; its label is made different from the others'.
+
+        Raises:
+            ConfigError: there are as many lanes as are compared at once.
+        """
+        if len(self.entries) >= MAX_SPECS:
+            raise ConfigError(f"At most {MAX_SPECS} lanes are compared. Remove one first.")
+        self.last_number += 1
+        entry = Entry(self.last_number, spec.but(label=self._fresh_label(spec.label)))
+        self.entries.insert(len(self.entries) if at is None else at, entry)
+        return entry
+
+    def entry(self, number: int | None) -> Entry | None:
+        return next((entry for entry in self.entries if entry.number == number), None)
+
+    def _fresh_label(self, label: str) -> str:
+        taken = {entry.spec.label for entry in self.entries}
+        others = (f"{label[:54]} {i}" for i in range(2, MAX_SPECS + 2))
+        return next(name for name in (label, *others) if name not in taken)
+
+    def replace_all(self, specs: list[LaneSpec]) -> None:
+        self.entries.clear()
+        for spec in specs:
+            self.add(spec)
+
+
+def default_specs() -> list[LaneSpec]:
+    return [PRESETS[name] for name in DEFAULT]
+
+
+def compare_session() -> CompareSession:
+    """Return this visitor's Compare page; at first it has the lanes of the link."""
+    if "_compare" not in st.session_state:
+        session = CompareSession()
+        session.replace_all(_specs_of_link(session))
+        st.session_state["_compare"] = session
+    return st.session_state["_compare"]
+
+
+def tell(note: str) -> None:
+    """Keep a note about the link."""
+    session = compare_session()
+    if note not in session.notes:
+        session.notes.append(note)
+
+
+def write_link(session: CompareSession) -> None:
+    """Let the address bar carry the lanes; the default ones need not be said."""
+    specs = [entry.spec for entry in session.entries]
+    text = "" if specs == default_specs() else specs_to_text(specs)
+    if text == st.query_params.get(LINK, ""):
+        return
+    if text:
+        st.query_params[LINK] = text
+    else:
+        del st.query_params[LINK]
+
+
+def address() -> str:
+    """Return the address of the page with its settings, without anything secret."""
+    return st.context.url or ""
+
+
+def event(key: str, name: str) -> Any:
+    """Return what a component has just reported, a dictionary; for its callback."""
+    found = (st.session_state.get(key) or {}).get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def widget(key: str, otherwise: Any = None) -> Any:
+    """Return what a widget holds; `otherwise` before it is drawn."""
+    return st.session_state.get(key, otherwise)
+
+
+def take_widget(key: str) -> Any:
+    """Return what a widget that only gives orders holds, and empty it; for its callback."""
+    value = st.session_state.get(key)
+    st.session_state[key] = None
+    return value
+
+
+def _specs_of_link(session: CompareSession) -> list[LaneSpec]:
+    text = st.query_params.get(LINK)
+    if not text:
+        return default_specs()
+    try:
+        return specs_from_text(text, MAX_SPECS)
+    except PlaygroundError as error:
+        session.notes.append(
+            f"The lanes of the link cannot be used: {error} The usual lanes are shown instead."
+        )
+        return default_specs()

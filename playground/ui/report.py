@@ -1,0 +1,194 @@
+"""A comparison as files: JSON with every trace, and a report that is one page of HTML.
+
+The report needs no script and no network: styles and charts are inside, everything that a visitor
+or a model wrote is escaped. It can be opened, printed and sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+from playground.comparison import LaneResult
+from playground.ui.compare_data import piece, score_name, summary
+from playground.ui.compare_table import Column, told_columns, written
+
+FORMAT = "playground-comparison/1"
+HIGH_BITS = 8
+STOPS = ((255, 255, 255), (214, 230, 244), (150, 194, 226), (74, 146, 200), (8, 81, 156))
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; background: #fff; max-width: 66rem;
+  margin: 2rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.7rem; margin: 0 0 0.2rem; } h2 { font-size: 1.2rem; margin: 2rem 0 0.6rem; }
+h3 { font-size: 1rem; margin: 0; }
+.quiet { color: #4a5568; font-size: 0.86rem; margin: 0.1rem 0 0.5rem; }
+pre, .text { font: 14px/1.65 ui-monospace, monospace; white-space: pre-wrap;
+  overflow-wrap: anywhere; margin: 0; }
+.lanes { display: grid; gap: 0.9rem; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
+.lane { border: 1px solid #d5dbe3; border-radius: 8px; padding: 0.7rem 0.9rem;
+  break-inside: avoid; }
+.sample { color: #4a5568; font-size: 0.8rem; margin: 0.6rem 0 0.1rem; }
+.prompt { color: #718096; } .draft { border-bottom: 3px solid #009e73; }
+s { color: #4a5568; font-size: 0.8em; text-decoration: line-through #d55e00 2px; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85rem; }
+th, td { padding: 0.3rem 0.6rem; text-align: right; border-bottom: 1px solid #d5dbe3;
+  font-variant-numeric: tabular-nums; } th:first-child, td:first-child { text-align: left; }
+thead th { vertical-align: bottom; border-bottom: 2px solid #a0aec0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1rem; margin: 0.6rem 0; }
+dt { color: #4a5568; } dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
+.chart svg { max-width: 100%; height: auto; } .chart { break-inside: avoid; }
+.ramp { display: inline-block; width: 8rem; height: 0.7rem; border: 1px solid #d5dbe3;
+  border-radius: 3px; vertical-align: middle; }
+@media print { body { margin: 0; max-width: none; font-size: 12px; }
+  * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
+"""
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is told of a run; text comes as it is and is escaped where it is written."""
+
+    settings: Any  # a dataclass of plain values
+    labels: Sequence[str]
+    results: Sequence[LaneResult]
+    rows: Sequence[dict]  # of compare_table
+    tokenizer: Any
+    prompt: str
+    link: str = ""
+    device: str = ""
+    charts: Sequence[tuple[str, str]] = ()  # title, SVG that was made here
+
+
+def to_json(story: Story) -> str:
+    """Return settings, lanes, figures and every trace with the names of its tokens."""
+    label = story.tokenizer.label
+    lanes = [
+        {
+            "spec": result.spec.but(label=name).to_json(),
+            "figures": row,
+            "seconds": result.seconds,
+            "calls": result.calls,
+            "traces": [json.loads(trace.to_json(label)) for trace in result.traces],
+        }
+        for name, result, row in zip(story.labels, story.results, story.rows, strict=False)
+    ]
+    data = {
+        "format": FORMAT,
+        "settings": asdict(story.settings),
+        "link": story.link,
+        "lanes": lanes,
+        "human": story.rows[-1] if len(story.rows) > len(lanes) else None,
+    }
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)
+
+
+def to_html(story: Story) -> str:
+    """Return the report."""
+    settings = asdict(story.settings)
+    told = [(name, str(value)) for name, value in settings.items() if name != "prompt" and value]
+    told += [("ran on", story.device)] if story.device else []
+    facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in told)
+    if story.link:
+        facts += f"<dt>link</dt><dd>{escape(story.link)}</dd>"
+    lanes = "".join(
+        _lane(label, result, story)
+        for label, result in zip(story.labels, story.results, strict=True)
+    )
+    charts = "".join(
+        f'<h2>{escape(title)}</h2><div class="chart">{svg}</div>' for title, svg in story.charts
+    )
+    colors = ",".join(f"rgb{stop}" for stop in STOPS)
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Comparison of ways to decode</title><style>{STYLE}</style></head><body>
+<h1>One prompt, {len(story.labels)} ways to decode</h1>
+<p class="quiet">Made with the autoregressive playground. Colour: surprisal of a token under the
+model, 0 <span class="ramp" style="background:linear-gradient(90deg,{colors})"></span> 8 bits or
+more.</p>
+<dl><dt>prompt</dt><dd><pre>{escape(story.prompt) or "(empty)"}</pre></dd>{facts}</dl>
+<h2>Texts</h2><div class="lanes">{lanes}</div>
+<h2>Figures</h2>{_table(story.rows)}
+{charts}
+</body></html>
+"""
+
+
+def _lane(label: str, result: LaneResult, story: Story) -> str:
+    texts = []
+    for number, trace in enumerate(result.traces, start=1):
+        if len(result.traces) > 1:
+            texts.append(f'<p class="sample">sample {number}</p>')
+        tokens = "".join(_token(step, story.tokenizer) for step in trace.steps)
+        tokens = tokens or '<span class="prompt">(nothing was written)</span>'
+        texts.append(f'<div class="text">{tokens}</div>')
+        if len(trace.alternatives) > 1:
+            texts.append(_alternatives(trace.alternatives, result.spec.strategy, story.tokenizer))
+    return (
+        f'<section class="lane"><h3>{escape(label)}</h3>'
+        f'<p class="quiet">{escape(summary(result.spec))}</p>{"".join(texts)}</section>'
+    )
+
+
+def _token(step: Any, tokenizer: Any) -> str:
+    share = min(1.0, step.surprisal / HIGH_BITS)
+    color = _ramp(share)
+    ink = "#111820" if _luminance(color) > 0.55 else "#f4f7fa"
+    ghost = ""
+    if step.draft is not None and not step.draft.accepted:
+        texts = "".join(piece(t, tokenizer) for t in (step.draft.token, *step.draft.dropped))
+        ghost = f"<s>{escape(texts)}</s>"
+    kind = ' class="draft"' if step.chosen_by == "draft" else ""
+    style = f' style="background:rgb{color};color:{ink}"' if share > 0.02 else ""
+    title = f"{step.surprisal:.2f} bits, rank {step.rank}"
+    return (
+        f'{ghost}<span{kind}{style} title="{title}">{escape(piece(step.token, tokenizer))}</span>'
+    )
+
+
+def _alternatives(others: Sequence[Any], strategy: str, tokenizer: Any) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(tokenizer.decode(other.tokens)[:160])}</td>"
+        f"<td>{other.logprob:.2f}</td><td>{other.score:.3f}</td></tr>"
+        for other in others[:16]
+    )
+    return (
+        f'<p class="sample">all results, the best first</p><div class="wide"><table><thead><tr>'
+        f"<th>text</th><th>log p</th><th>{escape(score_name(strategy))}</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _table(rows: Sequence[dict]) -> str:
+    columns: list[Column] = told_columns(rows)
+    head = "".join(
+        f'<th scope="col" title="{escape(c.help)}">{escape(c.title)}</th>' for c in columns
+    )
+    body = "".join(
+        f'<tr><th scope="row">{escape(row["lane"])}</th>'
+        + "".join(f"<td>{written(row[c.name], c)}</td>" for c in columns)
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="wide"><table><thead><tr><th scope="col">lane</th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _ramp(share: float) -> tuple[int, int, int]:
+    place = min(0.9999, max(0.0, share)) * (len(STOPS) - 1)
+    low = int(place)
+    return tuple(
+        round(a + (b - a) * (place - low)) for a, b in zip(STOPS[low], STOPS[low + 1], strict=True)
+    )
+
+
+def _luminance(color: tuple[int, int, int]) -> float:
+    r, g, b = color
+    return (0.299 * r + 0.587 * g + 0.114 * b) / 255
