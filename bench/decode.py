@@ -190,9 +190,9 @@ def attention_of_torch(memory: torch.Tensor, prefix: int) -> Callable[[], None]:
 
 def attention_of_kernel(model, memory: torch.Tensor, prefix: int) -> Callable[[], None]:
     """Return the same as a step on a CPU computes it, inside its kernel."""
-    from playground.models.kernels import attention
     from playground.models.packing import packed
     from playground.models.stepping import lay_out
+    from playground.models.transformer_kernel import attention
 
     plan, C = packed(model, lay_out), memory.shape[3] * memory.shape[5]
     qkv, heads = torch.randn(1, 3 * C).numpy(), torch.empty(1, C).numpy()

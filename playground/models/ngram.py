@@ -69,6 +69,8 @@ class NGram(nn.Module):
         self.config = config
         self.vocab_size = config.vocab_size
         self.register_buffer("discounts", torch.zeros(config.order, 3, dtype=torch.float64))
+        orders = range(1, config.order + 1)
+        self._names = tuple((f"grams_{order}", f"counts_{order}") for order in orders)
         for order, size in enumerate(config.sizes, start=1):
             self.register_buffer(f"grams_{order}", torch.zeros(size, dtype=torch.int64))
             self.register_buffer(f"counts_{order}", torch.zeros(size, dtype=torch.int32))
@@ -102,8 +104,11 @@ class NGram(nn.Module):
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: NGramState) -> tuple[Tensor, NGramState]:
         """Read tokens (B, N); return the logits (B, V) of what follows, and the new State."""
-        tail = torch.cat((state.tail, tokens), dim=1)
-        tail = tail[:, max(0, tail.shape[1] - (self.config.order - 1)) :]
+        read = torch.cat((state.tail, tokens), dim=1)
+        tail = read[:, max(0, read.shape[1] - (self.config.order - 1)) :]
+        if (tables := self._tables()) is not None:
+            logits = self._by_kernel(tables, read, read.shape[1] - 1)[:, 0]
+            return logits, NGramState(tail, state.length + tokens.shape[1])
         known = torch.full((tail.shape[0],), tail.shape[1], device=tail.device)
         logits = self._log_probs(tail, known)
         return logits, NGramState(tail, state.length + tokens.shape[1])
@@ -124,7 +129,29 @@ class NGram(nn.Module):
             NGramState(read[:, max(0, end - width) : end], state.length + n)
             for n, end in enumerate(ends, start=1)
         ]
+        if (tables := self._tables()) is not None:
+            return self._by_kernel(tables, read, known), states
         return self._log_probs_after(read, known), states
+
+    def _tables(self) -> np.ndarray | None:
+        """Return address of n-grams, of counts, and number, an order a row, if on a CPU."""
+        parts = self._buffers
+        if parts["discounts"].device.type != "cpu" or parts["discounts"].dtype != torch.float64:
+            return None
+        tables = [(parts[grams], parts[counts]) for grams, counts in self._names]
+        if not all(t.is_contiguous() for pair in tables for t in pair):
+            return None
+        return np.array([(g.data_ptr(), c.data_ptr(), g.numel()) for g, c in tables], np.int64)
+
+    def _by_kernel(self, tables: np.ndarray, tokens: Tensor, start: int) -> Tensor:
+        """Return what `_log_probs_after` does, in a hundredth of the time."""
+        from playground.models.ngram_kernel import ngram_log_probs
+
+        rows = tokens.contiguous().numpy()
+        out = np.empty((len(rows), rows.shape[1] - start, self.vocab_size), np.float32)
+        discounts = self._buffers["discounts"].numpy()
+        ngram_log_probs(tables, discounts, self.config.bits, rows, start, out)
+        return torch.from_numpy(out)
 
     def _log_probs_after(self, tokens: Tensor, start: int) -> Tensor:
         """Return log p (B, T - start, V) after each of tokens (B, T) from `start` on."""

@@ -1,4 +1,4 @@
-"""Weights laid out for `kernels.py`, kept beside the models they are copies of.
+"""Weights laid out for the kernels, kept beside the models they are copies of.
 
 A copy serves as long as the model is what it was when the copy was made: frozen, in evaluation
 mode, float32 on a CPU, with the same tensors at the same addresses, not written to since (torch
@@ -21,7 +21,10 @@ import torch
 from torch import Tensor, nn
 
 MAX_CHUNK = 64  # tokens read at once by a kernel; more are faster with torch's threads
+MAX_HEAD_ROWS = 1024  # hidden states of which a kernel makes logits at once
 ALIGNMENT = 64  # bytes, a cache line
+NO_TOKENS = np.empty((0, 0), np.int64)  # arguments of a kernel that is not asked for them
+NO_LOGITS, NO_HIDDEN = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
 
 
 class Memory(list):

@@ -14,12 +14,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from playground.errors import check_range, check_whole
 from playground.models.base import rowwise_linear
+from playground.models.packing import (
+    MAX_CHUNK,
+    MAX_HEAD_ROWS,
+    NO_HIDDEN,
+    NO_LOGITS,
+    NO_TOKENS,
+    Memory,
+    Packed,
+    forget,
+    half_if_exact,
+    packed,
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,11 @@ class LSTM(nn.Module):
             getattr(self.lstm, f"bias_ih_l{layer}").data[forget] = 1.0
             getattr(self.lstm, f"bias_hh_l{layer}").data[forget] = 0.0
 
+    def train(self, mode: bool = True) -> LSTM:
+        """Set the mode as usual, and have the weights packed again before the next step."""
+        forget(self)
+        return super().train(mode)
+
     def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
         """Map tokens (B, T) to logits (B, T, V); row i scores token i + 1."""
         outputs, _ = self.lstm(self.embedding(tokens))
@@ -92,6 +110,15 @@ class LSTM(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map outputs (..., n_hidden) of the last layer to logits (..., V)."""
+        rows = hidden.reshape(-1, self.config.n_hidden)
+        if len(rows) <= MAX_HEAD_ROWS and not torch.is_grad_enabled():
+            if (plan := packed(self, lay_out)) is not None:
+                from playground.models.lstm_kernel import lstm_step
+
+                logits = rows.new_empty(len(rows), self.vocab_size)
+                outputs = rows[None].numpy()
+                lstm_step(plan.plan, NO_TOKENS, NO_HIDDEN, NO_HIDDEN, outputs, logits.numpy())
+                return logits.view(*hidden.shape[:-1], self.vocab_size)
         return F.linear(self.project(hidden), self.embedding.weight, self.output_bias)
 
     def forward_layers(self, tokens: Tensor) -> Tensor:
@@ -120,19 +147,59 @@ class LSTM(nn.Module):
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Read tokens (B, N); return the logits (B, V) of what follows, and the new State."""
+        if (plan := self._plan(tokens)) is not None:
+            logits = state.h.new_empty(len(tokens), self.vocab_size)
+            return logits, self._read_chunk(plan, tokens, state, logits=logits)
         outputs, state = self._read(tokens, state)
         return self._rowwise_head(outputs[:, -1:])[:, 0], state
 
     @torch.inference_mode()
     def step_every(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Read tokens (B, N); return the logits (B, N, V) after each of them, and the new State."""
+        if (plan := self._plan(tokens)) is not None:
+            logits = state.h.new_empty(*tokens.t().shape, self.vocab_size)
+            state = self._read_chunk(plan, tokens, state, logits=logits.flatten(0, 1))
+            return logits.transpose(0, 1).contiguous(), state
         outputs, state = self._read(tokens, state)
         return self._rowwise_head(outputs), state
 
     @torch.inference_mode()
     def step_layers(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Read tokens (B, N); return the outputs (n_layer, B, N, n_hidden) of each, and a State."""
+        if (plan := self._plan(tokens)) is not None:
+            shape = (self.config.n_layer, *tokens.t().shape, self.config.n_hidden)
+            hidden = state.h.new_empty(shape)
+            state = self._read_chunk(plan, tokens, state, hidden=hidden.flatten(1, 2))
+            return hidden.transpose(1, 2).contiguous(), state
         return self._layers(self.embedding(tokens), state)
+
+    def _plan(self, tokens: Tensor) -> Packed | None:
+        """Return the packed weights if a kernel can read these tokens, None if torch has to."""
+        return packed(self, lay_out) if tokens.shape[1] <= MAX_CHUNK else None
+
+    def _read_chunk(
+        self,
+        plan: Packed,
+        tokens: Tensor,
+        state: LSTMState,
+        *,
+        logits: Tensor | None = None,
+        hidden: Tensor | None = None,
+    ) -> LSTMState:
+        """Read tokens (B, N); fill logits and hidden, time before rows, as `lstm_step` does."""
+        from playground.models.lstm_kernel import lstm_step
+
+        h, c = state.h.clone(), state.c.clone()
+        if not lstm_step(
+            plan.plan,
+            tokens.contiguous().numpy(),
+            h.numpy(),
+            c.numpy(),
+            NO_HIDDEN if hidden is None else hidden.numpy(),
+            NO_LOGITS if logits is None else logits.numpy(),
+        ):
+            raise IndexError(f"tokens must be from 0 to {self.vocab_size - 1}")
+        return LSTMState(h, c, state.length + tokens.shape[1])
 
     def _read(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Return the last layer's outputs (B, N, n_hidden), and the new State."""
@@ -161,3 +228,18 @@ class LSTM(nn.Module):
             hs.append(x[:, 0])
             cs.append(c[:, 0])
         return x, torch.stack(hs), torch.stack(cs)
+
+
+def lay_out(model: LSTM, memory: Memory) -> list[int]:
+    """Return the plan of `lstm_kernel.lstm_step`, with what it points to in `memory`."""
+    c, layers = model.config, model.lstm.all_weights
+    matrices = [model.embedding.weight, model.project.weight]
+    dtype = half_if_exact(matrices + [w for layer in layers for w in layer[:2]])
+    plan = [c.n_layer, c.n_embd, c.n_hidden, c.vocab_size, dtype is np.float16]
+    plan += [memory.copy_of(model.embedding.weight), memory.panels(model.project.weight, dtype)]
+    plan += [memory.copy_of(model.project.bias), memory.panels(model.embedding.weight, dtype)]
+    plan += [memory.copy_of(model.output_bias)]
+    for from_input, from_output, bias, more_bias in layers:
+        plan += [memory.panels(from_input, dtype), memory.panels(from_output, dtype)]
+        plan += [memory.copy_of(bias + more_bias)]
+    return plan

@@ -1,4 +1,4 @@
-"""From a Transformer to the kernels of `kernels.py` and back: plans, buffers, checks.
+"""From a Transformer to `transformer_kernel.py` and back: plans, buffers, checks.
 
 Kernels are imported when first used, since numba takes half a second to import and the kernels
 some seconds to compile, once on a machine.
@@ -14,13 +14,22 @@ from torch import Tensor
 
 from playground.models.base import check_room
 from playground.models.kv_cache import KVCache
-from playground.models.packing import MAX_CHUNK, Memory, Packed, half_if_exact, packed
+from playground.models.packing import (
+    MAX_CHUNK,
+    MAX_HEAD_ROWS,
+    NO_HIDDEN,
+    NO_LOGITS,
+    NO_TOKENS,
+    Memory,
+    Packed,
+    half_if_exact,
+    packed,
+)
 
 if TYPE_CHECKING:
     from playground.models.transformer import Transformer
 
-NO_TOKENS, NO_MEMORY = np.empty((0, 0), np.int64), np.empty((0,) * 6, np.float32)
-NO_LOGITS, NO_HIDDEN = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
+NO_MEMORY = np.empty((0,) * 6, np.float32)
 
 
 def plan_for(model: Transformer, tokens: Tensor, state: KVCache) -> Packed | None:
@@ -45,7 +54,7 @@ def read_chunk(
         ContextFullError: the context has no room for N more tokens.
         IndexError: a token is not of the vocabulary.
     """
-    from playground.models.kernels import transformer_step
+    from playground.models.transformer_kernel import transformer_step
 
     N = tokens.shape[1]
     check_room(model, state, N)
@@ -67,9 +76,9 @@ def head(model: Transformer, hidden: Tensor) -> Tensor | None:
     if torch.is_grad_enabled() or hidden.dtype != torch.float32:
         return None
     rows = hidden.reshape(-1, hidden.shape[-1])
-    if len(rows) > MAX_CHUNK or (plan := packed(model, lay_out)) is None:
+    if len(rows) > MAX_HEAD_ROWS or (plan := packed(model, lay_out)) is None:
         return None
-    from playground.models.kernels import transformer_step
+    from playground.models.transformer_kernel import transformer_step
 
     logits = rows.new_empty(len(rows), model.vocab_size)
     transformer_step(plan.plan, NO_TOKENS, NO_MEMORY, 0, rows[None].numpy(), logits.numpy())
@@ -77,15 +86,15 @@ def head(model: Transformer, hidden: Tensor) -> Tensor | None:
 
 
 def lay_out(model: Transformer, memory: Memory) -> list[int]:
-    """Return the plan of `kernels.transformer_step`, with what it points to in `memory`."""
-    from playground.models import kernels
+    """Return the plan of `transformer_step`, with what it points to in `memory`."""
+    from playground.models import transformer_kernel as kernel
 
     c, blocks = model.config, model.blocks
     matrices = [m.weight for b in blocks for m in (b.qkv, b.project, b.expand, b.contract)]
     dtype = half_if_exact([model.embedding.weight, *matrices])
-    positions, table = kernels.ADDED, model.table
+    positions, table = kernel.ADDED, model.table
     if c.positions == "rotary":
-        positions = kernels.ROTARY
+        positions = kernel.ROTARY
     elif c.positions == "learned":
         table = model.position.weight
     plan = [c.n_layer, c.n_embd, c.vocab_size, positions, c.context_length, dtype is np.float16]

@@ -205,12 +205,12 @@ def _mix(builder, weights, v, count, size, out):
 
 @intrinsic
 def pointer(typing, address):
-    """Return the address as a pointer to float32, for `carray`."""
+    """Return the address as a pointer, for `carray`."""
 
     def code(context, builder, signature, args):
-        return builder.inttoptr(args[0], FLOAT.as_pointer())
+        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
 
-    return types.CPointer(types.float32)(types.int64), code
+    return types.voidptr(types.int64), code
 
 
 @intrinsic

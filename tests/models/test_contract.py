@@ -169,6 +169,18 @@ def test_every_row_of_a_chunk_is_that_of_forward(model):
     torch.testing.assert_close(torch.cat(found, dim=1), rows, rtol=1e-4, atol=1e-4)
 
 
+def test_a_chunk_has_the_bits_of_single_steps(model):
+    tokens = tokens_for(model, 2, 15)
+    _, start = read(model, tokens[:, :4])
+    logits, chunked = model.step_every(tokens[:, 4:], start)
+    state = start
+    for i in range(11):
+        one, state = model.step(tokens[:, 4 + i : 5 + i], state)
+        assert torch.equal(one, logits[:, i])
+    after = tokens[:, :1]
+    assert torch.equal(model.step(after, chunked)[0], model.step(after, state)[0])
+
+
 def test_a_draft_is_rolled_back_to_any_of_its_tokens(model):
     prefix, draft = tokens_for(model, 1, 5), tokens_for(model, 1, 6, seed=1)
     _, state = read(model, prefix)

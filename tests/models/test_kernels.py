@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from playground.models import Transformer, packing, stepping
-from playground.models.kernels import linear
+from playground.models import (
+    LSTM,
+    LSTMConfig,
+    lstm_kernel,
+    packing,
+    rnn,
+    stepping,
+    transformer_kernel,
+)
 from playground.models.packing import Memory
+from playground.models.rnn import LSTMState
+from playground.models.vector_math import linear
 from tests.helpers import random_tokens, transformer, with_weights
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -20,19 +29,27 @@ SHAPES = {  # heads of 8, 16, 32 and 80 values, vocabularies that do and do not 
     "32": {"n_embd": 64, "n_head": 2, "vocab_size": 64, "positions": "sinusoidal"},
     "80": {"n_embd": 160, "n_head": 2, "vocab_size": 33, "n_layer": 1},
 }
+LSTMS = {"lstm-20": (23, 2, 12, 20), "lstm-96": (64, 1, 33, 96)}
 
 
-def rounded(model: Transformer) -> Transformer:
+def rounded(model: torch.nn.Module) -> torch.nn.Module:
     """Round the weights to what float16 holds, as checkpoints are stored."""
     for parameter in model.parameters():
         parameter.data = parameter.data.half().float()
     return model
 
 
-@pytest.fixture(params=[(shape, half) for shape in SHAPES for half in (False, True)], ids=str)
+SHAPES_AND_TYPES = [(s, t) for s in SHAPES | LSTMS for t in ("float32", "float16")]
+
+
+@pytest.fixture(params=SHAPES_AND_TYPES, ids="-".join)
 def model(request):
-    shape, half = request.param
-    model = transformer(**SHAPES[shape])
+    shape, dtype = request.param
+    if shape in LSTMS:
+        model = with_weights(LSTM(LSTMConfig(*LSTMS[shape])))
+    else:
+        model = transformer(**SHAPES[shape])
+    half = dtype == "float16"
     return rounded(model) if half else model
 
 
@@ -40,15 +57,22 @@ def tokens_for(model, *shape, seed=0):
     return random_tokens(*shape, seed=seed, vocab_size=model.vocab_size)
 
 
-def by_torch(model: Transformer) -> Transformer:
+def by_torch(model: torch.nn.Module) -> torch.nn.Module:
     """Return the same model where kernels do not serve it."""
     return copy.deepcopy(model).requires_grad_(True)
 
 
-def is_half(model: Transformer) -> bool:
-    from playground.models.kernels import IS_HALF
+def is_half(model: torch.nn.Module) -> bool:
+    if isinstance(model, LSTM):
+        return bool(packing.packed(model, rnn.lay_out).plan[lstm_kernel.IS_HALF])
+    return bool(packing.packed(model, stepping.lay_out).plan[transformer_kernel.IS_HALF])
 
-    return bool(packing.packed(model, stepping.lay_out).plan[IS_HALF])
+
+def memory_of(state) -> torch.Tensor:
+    """Return all that a State remembers, without the room behind it."""
+    if isinstance(state, LSTMState):
+        return torch.stack((state.h, state.c))
+    return state.buffer.memory[..., : state.length, :]
 
 
 def check_close(found, wanted):
@@ -66,8 +90,7 @@ def test_a_step_is_that_of_torch(model):
         logits, state = model.step_every(chunk, state)
         wanted, other = peer.step_every(chunk, other)
         check_close(logits, wanted)
-        ours, theirs = state.buffer.memory, other.buffer.memory
-        check_close(ours[..., : state.length, :], theirs[..., : state.length, :])
+        check_close(memory_of(state), memory_of(other))
 
 
 def test_weights_are_packed_in_half_where_that_is_exact(model):
@@ -88,8 +111,7 @@ def test_the_bits_of_a_row_do_not_depend_on_chunks(model):
             logits, other = model.step_every(chunk, other)
             found.append(logits)
         assert torch.equal(torch.cat(found, dim=1), wanted)
-        kept = (..., slice(33), slice(None))
-        assert torch.equal(other.buffer.memory[kept], state.buffer.memory[kept])
+        assert torch.equal(memory_of(other), memory_of(state))
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 7, 8, 17])
@@ -141,6 +163,13 @@ class TestPacking:
     @pytest.fixture
     def model(self):
         return transformer()
+
+    def test_what_is_written_to_an_lstm_is_noticed(self):
+        model = with_weights(LSTM(LSTMConfig(23, 2, 12, 20)))
+        before = self.check(model)
+        with torch.no_grad():
+            model.lstm.weight_hh_l1.mul_(2)
+        assert not torch.equal(self.check(model), before)
 
     def check(self, model):
         tokens = random_tokens(1, 9)

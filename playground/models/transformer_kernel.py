@@ -1,28 +1,31 @@
-"""One whole step of a model as one call of machine code, for CPUs.
+"""One whole step of a Transformer as one call of machine code, for CPUs.
 
 A step of a small model is a hundred small operations, and calling them costs more than they do; a
 step of a large one waits for its weights. So a kernel does everything from tokens to logits, and
-reads weights once for all rows, in half precision where that is exact. The arithmetic is float32.
+reads the weights once for all rows.
 
 Each row goes through the same operations in the same order whatever rows are beside it and
 however its prefix was cut into chunks: same bits, alone or in a batch. `plan` is a table of sizes
-and addresses that `packing.py` makes.
+and addresses that `stepping.py` makes.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from playground.models.vector_code import (
-    HAS_LONG_VECTORS,
-    LANES,
-    PANEL,
-    bits_as_float,
-    dots,
-    mix,
-    pointer,
-    tile,
+from playground.models.vector_code import LANES, dots, mix
+from playground.models.vector_math import (
+    REDUCE,
+    F,
+    add,
+    compiled,
+    copy,
+    exp,
+    floats,
+    layer_norm,
+    linear,
+    padded,
 )
 
 # Entries of a Transformer's plan, then LAYER_SIZE addresses a layer.
@@ -30,121 +33,6 @@ N_LAYER, N_EMBD, VOCAB_SIZE, POSITIONS, TABLE_LENGTH, IS_HALF = range(6)  # numb
 EMBEDDING, TABLE, NORM, HEAD, LAYERS = range(6, 11)  # addresses
 NORM_ATTENTION, QKV, PROJECT, NORM_MLP, EXPAND, CONTRACT, LAYER_SIZE = range(7)
 ROTARY, ADDED = 0, 1  # POSITIONS: angles (2, T, D), or a table (T, C) that is added
-
-WIDE, PAIR = (4, 2) if HAS_LONG_VECTORS else (2, 1)  # panels of a tile of 1 and of 2 rows
-SKEW = 16  # values between rows, lest rows of 2^n values fight over the same cache lines
-REDUCE = {"reassoc", "contract", "nsz"}  # what sums need to be vectorised
-F = np.float32
-
-
-def compiled(signature: str):
-    """Compile for one signature, without the GIL, kept on disk where there is a place for it."""
-
-    def wrap(function):
-        options = {"nogil": True, "error_model": "numpy"}
-        try:
-            return njit(signature, cache=True, **options)(function)
-        except RuntimeError as error:  # a read-only installation without a home folder
-            if "cannot cache" not in str(error):
-                raise
-            return njit(signature, **options)(function)
-
-    return wrap
-
-
-@njit
-def floats(address, rows, columns):
-    """Return the float32 matrix at an address."""
-    return carray(pointer(address), (rows, columns))
-
-
-@njit
-def padded(columns):
-    """Return the distance of rows that have room for whole panels."""
-    return (columns + PANEL - 1) // PANEL * PANEL + SKEW
-
-
-def linear_of(is_half: bool):
-    """Return the product with weights of one type, whose tiles are compiled for it."""
-    item = 2 if is_half else 4
-
-    @njit
-    def linear(x, stride, rows, depth, weights, out, out_stride, columns):
-        """Multiply x (rows, depth) by packed weights into out (rows, whole panels of columns)."""
-        panels = (columns + PANEL - 1) // PANEL
-        size, step, to_step = item * PANEL * depth, 4 * stride, 4 * out_stride
-        for first in range(0, panels, WIDE):  # weights are read once, rows go by
-            w, to, row, left = weights + first * size, out + 4 * PANEL * first, x, rows
-            block = min(WIDE, panels - first)
-            while left:
-                done = 1
-                if left >= 8 and HAS_LONG_VECTORS:
-                    done = 8
-                    for p in range(block):
-                        o = to + 4 * PANEL * p
-                        tile(8, 1, is_half, row, stride, w + p * size, depth, o, out_stride)
-                elif left >= 4 and HAS_LONG_VECTORS:
-                    done = 4
-                    for p in range(block):
-                        o = to + 4 * PANEL * p
-                        tile(4, 1, is_half, row, stride, w + p * size, depth, o, out_stride)
-                elif block < WIDE:
-                    for p in range(block):
-                        o = to + 4 * PANEL * p
-                        tile(1, 1, is_half, row, stride, w + p * size, depth, o, out_stride)
-                elif left >= 2:
-                    done = 2
-                    for p in range(0, WIDE, PAIR):
-                        o = to + 4 * PANEL * p
-                        tile(2, PAIR, is_half, row, stride, w + p * size, depth, o, out_stride)
-                else:
-                    tile(1, WIDE, is_half, row, stride, w, depth, to, out_stride)
-                row, to, left = row + done * step, to + done * to_step, left - done
-
-    return linear
-
-
-linear_half, linear_float = linear_of(True), linear_of(False)
-
-
-@njit
-def linear(x, depth, weights, is_half, out, columns):
-    """Multiply x (R, > depth) by packed weights (depth, columns) into out (R, > columns)."""
-    x_stride, out_stride = x.strides[0] // 4, out.strides[0] // 4
-    at, to, rows = x.ctypes.data, out.ctypes.data, x.shape[0]
-    if is_half:
-        linear_half(at, x_stride, rows, depth, weights, to, out_stride, columns)
-    else:
-        linear_float(at, x_stride, rows, depth, weights, to, out_stride, columns)
-
-
-@njit(fastmath={"contract"})
-def exp(x):
-    """Compute e^x of a float32 to its last bit or two, in a way that vectorises."""
-    x = min(max(x, F(-87.0)), F(88.0))
-    k = np.int32(x * F(1.4426950408889634) + F(1024.5)) - np.int32(1024)  # rounds
-    r = x - F(k) * F(0.693145751953125)
-    r -= F(k) * F(1.428606765330187e-06)  # ln 2 in two parts
-    p = (F(1 / 720) * r + F(1 / 120)) * r + F(1 / 24)
-    p = ((p * r + F(1 / 6)) * r + F(0.5)) * r + F(1.0)
-    return (p * r + F(1.0)) * bits_as_float((k + np.int32(127)) << np.int32(23))
-
-
-@njit(fastmath=REDUCE)
-def layer_norm(x, weight, C, out):
-    """Normalise each row of x (R, C) into out; `weight` (C,) is an address."""
-    scales = floats(weight, 1, C)
-    for r in range(x.shape[0]):
-        mean = F(0.0)
-        for i in range(C):
-            mean += x[r, i]
-        mean /= F(C)
-        variance = F(0.0)
-        for i in range(C):
-            variance += (x[r, i] - mean) * (x[r, i] - mean)
-        scale = F(1.0) / np.sqrt(variance / F(C) + F(1e-5))
-        for i in range(C):
-            out[r, i] = (x[r, i] - mean) * scale * scales[0, i]
 
 
 @njit
@@ -233,22 +121,6 @@ def attention(plan, qkv, memory, start, chunk, heads):
         for h in range(H):
             k = memory.ctypes.data + one_head * (row * H + h)
             attend(q + 4 * D * h, k, k + one_head * B * H, n, D, scores, out + 4 * D * h)
-
-
-@njit
-def add(x, more, columns):
-    """Add more (R, C) to x (R, C)."""
-    for r in range(x.shape[0]):
-        for i in range(columns):
-            x[r, i] += more[r, i]
-
-
-@njit
-def copy(x, out, columns):
-    """Copy x (R, C) to out (R, C)."""
-    for r in range(x.shape[0]):
-        for i in range(columns):
-            out[r, i] = x[r, i]
 
 
 @njit
