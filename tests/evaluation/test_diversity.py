@@ -67,16 +67,19 @@ class TestSelfBleu:
         long = 100 * (4 / 6 * 3 / 5 * 2 / 4 * 1 / 3) ** (1 / 4)
         assert self_bleu(pair) == pytest.approx((100 * exp(1 - 6 / 4) + long) / 2)
 
-    def test_it_is_the_mean_over_samples_of_transformed_references(self):
-        from sacrebleu import sentence_bleu
+    @pytest.mark.parametrize("kinds", [2, 5, 50])
+    @pytest.mark.parametrize("lengths", [(12, 12), (1, 2, 3), (30, 7, 19, 25, 25, 4)])
+    def test_it_is_the_mean_of_what_sacrebleu_says_of_each(self, lengths, kinds):
+        from sacrebleu.metrics import BLEU
 
-        samples = random_samples(4, 12)
-        words = [" ".join("abc"[t] for t in s) for s in samples]
+        samples = [random_samples(1, n, kinds, seed)[0] for seed, n in enumerate(lengths)]
+        texts = [" ".join(map(str, tokens)) for tokens in samples]
+        bleu = BLEU(tokenize="none", smooth_method="exp", effective_order=True)
         wanted = [
-            sentence_bleu(w, words[:i] + words[i + 1 :], tokenize="none").score
-            for i, w in enumerate(words)
+            bleu.sentence_score(text, texts[:i] + texts[i + 1 :]).score
+            for i, text in enumerate(texts)
         ]
-        assert self_bleu(samples) == pytest.approx(sum(wanted) / 4)
+        assert self_bleu(samples) == pytest.approx(sum(wanted) / len(wanted))
 
 
 class TestRepetition:
