@@ -172,7 +172,7 @@ def timeline(session: TextSession, written: dict) -> None:
     }
     data |= {
         "cursor": stepper.cursor,
-        "title": "How surprising the text is: bars surprisal, line entropy",
+        "title": "How surprising the text is",
         "facts": f"{stepper.current}: {len(made)} tokens generated, {bits:.2f} bits each, "
         f"perplexity {metrics.perplexity(made):.1f}\nmean entropy {entropy:.2f} bits, "
         f"{metrics.share_top(made):.0%} were the model's first choice"

@@ -56,7 +56,7 @@ export default function (component) {
     pen.save()
     pen.translate(10, (TOP + HEIGHT - BOTTOM) / 2)
     pen.rotate(-Math.PI / 2)
-    pen.fillText("bits", 0, 0)
+    pen.fillText("surprisal (bits)", 0, 0)
     pen.restore()
     pen.globalAlpha = 1
     const wide = Math.max(1, x(1.45) - x(0.55))
