@@ -19,6 +19,9 @@ from playground.errors import ConfigError
 from playground.evaluation.figures import Figures, figures, human_point
 from playground.evaluation.judge import Judge
 from playground.models.base import ARModel
+from playground.models.combined import ContrastiveDecoding, Ensemble
+from playground.models.dola import DoLa
+from playground.models.guided import Guided
 from playground.traces.trace import Step, Trace
 
 MAX_SPECS = 8
@@ -214,14 +217,11 @@ class Comparison:
             raise ConfigError(f"{spec.combination} has no such setting ({error}).") from error
 
     def _combined(self, spec: LaneSpec, own: ARModel, settings: dict) -> ARModel:
-        from playground.models.combined import ContrastiveDecoding, DoLa, Ensemble, Guided
-
         if spec.combination == "guided":
             negative = str(settings.pop("negative_prompt", ""))
             tokens = tuple(self.tokenizer.encode(negative))
-            return Guided(
-                own, prompt_length=len(self.prompt), negative_prompt=tokens, **settings
-            )  # fmt: skip
+            settings = {"guidance_scale": 1.5, **settings}
+            return Guided(own, prompt_length=len(self.prompt), negative_prompt=tokens, **settings)
         if spec.combination == "contrastive_decoding":
             return ContrastiveDecoding(own, self._second(spec).model, **settings)
         if spec.combination == "dola":
