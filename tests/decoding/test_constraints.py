@@ -333,6 +333,25 @@ def test_what_cannot_be_is_refused_before_work_starts(kind, text, tokenizer, mes
     assert time.perf_counter() - start < 5  # a bound against explosion, no figure of speed
 
 
+def test_a_character_the_model_lacks_is_no_way_to_begin():
+    """Of `aa|bQ` only the first can be written without Q, so b may not be chosen."""
+    processor, letters = Processor("regex", "aa|bQ"), CharTokenizer('ab"')
+    check([processor], letters)
+    shaped = processor(torch.zeros(1, letters.vocab_size), context(letters, [], prompt=""))
+    assert shaped[0].isfinite().tolist() == [True, False, False, False]
+
+
+def test_a_schema_that_gets_stuck_is_over_and_not_complete():
+    letters = CharTokenizer('ab"')
+    stuck = automaton.automaton_of("json_schema", '{"const": "aQ"}', letters)
+    with pytest.raises(ConfigError, match="behind '\"a', nothing can follow"):
+        stuck.check()
+    form = stuck.form(tuple(letters.encode('"a')))
+    assert form.is_over
+    assert not form.is_complete
+    assert not form.mask.any()
+
+
 PARTS = [
     "(a|b)", "[a-c]", "{2,5}", "{3,}", "*", "+", "?", "|", "(?:", "(?i)", ")", "(", ".", r"\d",
     r"\b", r"\p{L}", "[^", "]", "a", "é", "日", "&", "~", "/", "\\", "^", "$", r"\x{41}", "--",
