@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from playground.decoding.lane import Lane
@@ -159,17 +159,21 @@ class Comparison:
         return figures(result.traces, raw, judge, tokenizer=self.tokenizer)
 
     def human_figures(self, text: str, judge: Judge | None = None) -> Figures:
-        """Return the figures of real text in pieces as long as the lanes' texts are."""
-        longest = max(len(trace.steps) for r in self.results() for trace in r.traces)
-        return human_point(
-            text, self.tokenizer, self._load(self.model_name).model, max(1, longest),
-            judge=judge, prompt_length=len(self.prompt),
-        )  # fmt: skip
+        """Return the figures of real text in pieces as long as the lanes' texts are.
 
-    def is_search(self, index: int) -> bool:
-        """True if a spec weighs several texts, so that the one it shows may become another."""
-        group = next(group for group in self._groups if index in group.places)
-        return isinstance(group.run.lanes[group.places[index].start].strategy, SearchStrategy)
+        What depends on how many texts there are (distinct-n, self-BLEU) is that of as many pieces
+        as the largest lane has samples; the rest is steadier with 16.
+        """
+        longest = max(len(trace.steps) for r in self.results() for trace in r.traces)
+        options = {"judge": judge, "prompt_length": len(self.prompt)}
+        model = self._load(self.model_name).model
+        many = human_point(text, self.tokenizer, model, max(1, longest), **options)
+        few = human_point(
+            text, self.tokenizer, model, max(1, longest),
+            pieces=max(spec.samples for spec in self.specs), **options,
+        )  # fmt: skip
+        counted = ("samples", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "zipf")
+        return replace(many, **{name: getattr(few, name) for name in counted})
 
     # -- inside ----------------------------------------------------------------------------------
 
