@@ -143,6 +143,16 @@ def rowwise_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     return y if bias is None else y + bias
 
 
+def warm_up(model: ARModel) -> None:
+    """Step `model` once, so that whoever comes first does not wait for kernels and packed weights.
+
+    The kernels of a family are compiled once on a machine, for 5 to 10 s; read from the disk in
+    half a second, most of which is importing numba; and shared by all models of a process.
+    """
+    device = next(iter(model.state_dict().values())).device
+    model.step(torch.zeros(1, 1, dtype=torch.int64, device=device), model.initial_state(1))
+
+
 def count_parameters(model: torch.nn.Module) -> int:
     """Number of trained values; tied weights count once."""
     return sum(parameter.numel() for parameter in model.parameters())

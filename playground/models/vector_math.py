@@ -6,6 +6,7 @@ bits alone and in a batch. The arithmetic is float32, also where weights are sto
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from playground.models.vector_code import (
     pointer,
     tile,
 )
+
+log = logging.getLogger(__name__)
 
 WIDE, PAIR = (4, 2) if HAS_LONG_VECTORS else (2, 1)  # panels of a tile of 1 and of 2 rows
 SKEW = 16  # values between rows, lest rows of 2^n values fight over the same cache lines
@@ -32,13 +35,12 @@ def compiled(signature: str):
         options = {"nogil": True, "error_model": "numpy"}
         try:
             kernel = njit(cache=True, **options)(function)
-        except RuntimeError as error:  # a read-only installation without a home folder
-            if "cannot cache" not in str(error):
-                raise
+            file = kernel._cache._cache_file  # numba looks at the kernel's own module alone
+            file._source_stamp = (file._source_stamp, *shared_sources())
+            kernel.compile(signature)
+        except (RuntimeError, OSError) as error:  # a read-only installation without a home folder
+            log.warning("%s is compiled anew in every process: %s", function.__name__, error)
             return njit(signature, **options)(function)
-        file = kernel._cache._cache_file  # numba looks at the kernel's own module alone
-        file._source_stamp = (file._source_stamp, *shared_sources())
-        kernel.compile(signature)
         kernel.disable_compile()
         return kernel
 

@@ -7,7 +7,7 @@ import torch
 
 from playground.errors import ContextFullError
 from playground.models import ARModel, State
-from playground.models.base import HasLayers, step_prefixes
+from playground.models.base import HasLayers, step_prefixes, warm_up
 from tests.helpers import MODELS, PICTURE_MODELS, SHIPPED, random_tokens, transformer
 
 BUILD = MODELS | PICTURE_MODELS | SHIPPED
@@ -145,6 +145,10 @@ def test_a_model_computes_where_it_was_moved(model, device):
     logits, state = read(moved, tokens.to(device))
     logits, _ = moved.step(tokens[:, :1].to(device), state.select(torch.arange(2, device=device)))
     assert logits.device.type == device
+
+
+def test_a_model_can_be_warmed_up(model):
+    warm_up(model)
 
 
 def test_computing_leaves_the_weights_and_the_global_generator_alone(model):

@@ -19,7 +19,7 @@ from playground.models import (
 )
 from playground.models.packing import Memory
 from playground.models.rnn import LSTMState
-from playground.models.vector_math import linear
+from playground.models.vector_math import compiled, linear
 from tests.helpers import random_tokens, transformer, with_weights
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -155,6 +155,16 @@ def test_a_product_has_the_same_bits_in_tiles_of_any_shape(dtype, depth, columns
     torch.testing.assert_close(alone, x @ weight.t(), rtol=1e-4, atol=1e-5)
     for rows in range(2, 18):
         assert torch.equal(product(x[:rows].numpy()), alone[:rows])
+
+
+def test_a_kernel_is_compiled_without_a_place_to_keep_it(monkeypatch, caplog):
+    def nowhere(*_):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr("numba.core.dispatcher.FunctionCache", nowhere)
+    doubled = compiled("int64(int64)")(lambda x: 2 * x)
+    assert doubled(21) == 42
+    assert "no locator available" in caplog.text
 
 
 class TestPacking:
