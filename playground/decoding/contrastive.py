@@ -55,7 +55,7 @@ def read_hidden(model: ARModel, tokens: Tensor, state: State) -> tuple[Tensor, T
     """Read tokens (B, N); return the logits (B, V), the hidden states (B, N, C), and the State."""
     if isinstance(model, HasLayers):
         hidden, state = model.step_layers(tokens, state)
-        return model.head(hidden[-1][:, -1:])[:, 0], hidden[-1], state
+        return model.head(hidden[-1][:, -1].contiguous()), hidden[-1], state
     logits, state = model.step_every(tokens, state)
     return logits[:, -1], logits.softmax(-1), state
 

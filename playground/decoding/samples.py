@@ -92,12 +92,13 @@ def raw_logprob(node: Node) -> float:
 
 
 def utility(hypothesis: Sequence[int], reference: Sequence[int]) -> float:
-    """Return how alike two sequences are: the mean F1 of their shared 1- to 4-grams, in [0, 1].
+    """Return how alike two sequences are, by their shared 1- to 4-grams, in [0, 1].
 
-    It is chrF (Popović 2015) with tokens for characters and beta 1, so it serves any modality.
-    Orders that neither sequence is long enough for are left out; two empty ones are alike.
-    sacrebleu also leaves out orders that only one of them is too short for; here those count as
-    nothing shared, or a text of one token would be wholly like any other that begins with it.
+    It is chrF (Popović 2015) with tokens for characters and beta 1, so it serves any modality:
+    the harmonic mean of precision and recall, each a mean over the orders. Orders that neither
+    sequence is long enough for are left out; two empty ones are alike. sacrebleu also leaves out
+    orders that one of them is too short for; here nothing is shared in those, or a text of one
+    token would lose nothing by its brevity.
     """
     return likeness(all_ngrams(hypothesis), all_ngrams(reference))
 
@@ -112,12 +113,17 @@ def all_ngrams(tokens: Sequence[int]) -> list[Counter]:
 
 def likeness(ours: Sequence[Counter], theirs: Sequence[Counter]) -> float:
     """Return the `utility` of two sequences from the n-grams of each."""
-    scores = []
+    precision = recall = orders = 0.0
     for own, other in zip(ours, theirs, strict=True):
-        total = own.total() + other.total()
-        if total:
-            scores.append(2 * (own & other).total() / total)
-    return sum(scores) / len(scores) if scores else 1.0
+        n_own, n_other = own.total(), other.total()
+        if n_own or n_other:
+            shared = (own & other).total()
+            precision += shared / max(1, n_own)
+            recall += shared / max(1, n_other)
+            orders += 1
+    if not orders:
+        return 1.0
+    return 2 * precision * recall / (precision + recall) / orders if precision else 0.0
 
 
 @dataclass
