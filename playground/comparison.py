@@ -152,6 +152,11 @@ class Comparison:
         group = next(group for group in self._groups if index in group.places)
         return self._result(group, index, group.places[index])
 
+    def is_search(self, index: int) -> bool:
+        """True if a spec weighs several texts, so that the one it shows may become another."""
+        group = next(group for group in self._groups if index in group.places)
+        return isinstance(group.run.lanes[group.places[index].start].strategy, SearchStrategy)
+
     def figures(self, result: LaneResult, judge: Judge | None = None) -> Figures:
         """Return the figures of a lane, under its model as it is by itself and under a judge."""
         own = self._same_tokens(result.spec.model or self.model_name).model
