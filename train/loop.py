@@ -90,7 +90,7 @@ class Resume:
 
     def __init__(self, path: Path, config: dict):
         self.path, self.config = path, config
-        for kind in ("safetensors", "json", "jsonl", "md"):  # of a run killed while writing
+        for kind in ("safetensors", "json", "jsonl", "md", "png"):  # of a run killed while writing
             for litter in path.parent.glob(f"*.{kind}????????.tmp"):
                 litter.unlink()
 

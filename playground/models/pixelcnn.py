@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from playground.errors import ConfigError, check_whole
+from playground.errors import ConfigError, check_range, check_whole
 from playground.models.masked_conv import Above, Left, Pointwise, linear, seen_above, seen_left
 from playground.models.raster import Raster, RasterState, check_picture, features_per_value
 from playground.models.rnn import logistic
@@ -60,11 +60,13 @@ class GatedPixelCNNConfig:
     first_kernel_size: int = 7
     dilation_cycle: int = 1  # layer l is dilated by 2^(l mod this)
     n_class: int = 0
+    dropout: float = 0.0  # of what a layer adds to the horizontal stack
 
     def __post_init__(self):
         check_picture(self)
         check_stack(self, self.colors)
         check_whole("dilation_cycle", self.dilation_cycle, 1, 6)
+        check_range("dropout", self.dropout, 0.0, 0.9)
 
 
 def check_stack(config, divisor: int) -> None:
@@ -197,7 +199,7 @@ class GatedLayer(nn.Module):
         n_in = c.colors * features_per_value(c.levels) if is_first else C
         size = c.first_kernel_size if is_first else c.kernel_size
         dilation = 1 if is_first else 2 ** (layer % c.dilation_cycle)
-        self.is_first = is_first
+        self.is_first, self.dropout = is_first, c.dropout
         self.vertical = Above(n_in, 2 * C, size, own_row=not is_first, dilation=dilation)
         self.link = nn.Linear(2 * C, 2 * C)
         self.left = Left(
@@ -215,7 +217,8 @@ class GatedLayer(nn.Module):
         seen = seen + self.left.over(h)
         if bias is not None:
             seen = seen + bias[:, 1, :, None, None]
-        v_next, h_next = gate(rows, 1), self.project.over(gate(seen, 1))
+        own = F.dropout(gate(seen, 1), self.dropout, self.training)
+        v_next, h_next = gate(rows, 1), self.project.over(own)
         return (v_next, h_next) if self.is_first else (v + v_next, h + h_next)
 
 

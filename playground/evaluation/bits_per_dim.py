@@ -1,0 +1,41 @@
+"""How likely a picture is: bits for each of its values, exact, by one pass of `forward`."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from playground.models.base import ARModel
+
+BATCH_TOKENS = 32_768
+
+
+@torch.inference_mode()
+def surprisal_of_pictures(
+    model: ARModel, tokens: Tensor, bos_token: int, condition: Tensor | None = None
+) -> Tensor:
+    """Return the surprisal in bits (N, T) of every value of pictures (N, T), on the CPU.
+
+    `condition` (N,) are classes, for a model that knows some.
+    """
+    device = next(iter(model.state_dict().values())).device
+    rows_at_once, found = max(1, BATCH_TOKENS // tokens.shape[1]), []
+    for start in range(0, len(tokens), rows_at_once):
+        rows = slice(start, start + rows_at_once)
+        targets = tokens[rows].long().to(device)
+        inputs = F.pad(targets[:, :-1], (1, 0), value=bos_token)
+        labels = None if condition is None else condition[rows].to(device)
+        logits = model.forward(inputs, labels).float()
+        nats = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        found.append(nats.cpu() / math.log(2))
+    return torch.cat(found)
+
+
+def bits_per_dim(
+    model: ARModel, tokens: Tensor, bos_token: int, condition: Tensor | None = None
+) -> float:
+    """Return the mean surprisal in bits of all values of pictures (N, T)."""
+    return surprisal_of_pictures(model, tokens, bos_token, condition).double().mean().item()

