@@ -23,6 +23,7 @@ BOUNDS = {  # bits per character of the excerpt below, with some room over what 
     "kjv-char-transformer": 1.60,
     "kjv-char-lstm": 2.05,
     "prose-bpe-transformer": 2.25,  # of another author's English than it was trained on
+    "prose-bpe-draft": 2.45,
 }
 
 
