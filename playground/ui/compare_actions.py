@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from playground.comparison import Comparison
 from playground.data.text import held_out_excerpt
 from playground.decoding.presets import PRESETS
 from playground.decoding.spec import LaneSpec
+from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import memory_in_use
 from playground.errors import ConfigError, PlaygroundError
-from playground.evaluation.figures import Figures, figures, human_point
+from playground.evaluation.figures import Figures
 from playground.evaluation.judge import Judge
 from playground.registry import ModelCard
 from playground.ui import compare_state as state
@@ -24,7 +24,6 @@ from playground.ui.resources import Loaded, turn
 TICK_S = 0.15  # of computing in one tick
 FIRST_TICK_S = 0.03  # so that something is on screen at once
 MAX_TOKENS = 20_000  # of all lanes and samples of a run: their traces are kept in memory
-VARIED = ("distinct_1", "distinct_2", "distinct_3", "self_bleu")
 WRITTEN = 4096  # pieces of text that are kept
 
 
@@ -79,8 +78,9 @@ def _begin(
 
 def texts_of(spec: LaneSpec) -> int:
     """Return how many texts a lane grows at once."""
-    own = spec.settings.get("num_beams", spec.settings.get("n", 1))
-    return spec.samples * (own if isinstance(own, int) else 1)
+    usual = {p.name: p.default for p in STRATEGIES[spec.strategy].parameters}
+    own = [spec.settings.get(name, usual[name]) for name in ("num_beams", "n") if name in usual]
+    return spec.samples * max([1, *own])
 
 
 def _completed(spec: LaneSpec, settings: Settings) -> LaneSpec:
@@ -185,34 +185,23 @@ def _judge(outcome: Outcome) -> Judge | None:
 
 def _figures(outcome: Outcome, lane: int, judge: Judge | None) -> Figures:
     """Return a lane's figures; a judge that cannot read the texts is left out, and why is told."""
-    result, tokenizer = outcome.comparison.result(lane), outcome.loaded.tokenizer
-    is_other = bool(result.spec.combination or result.spec.model)
-    model = outcome.loaded.model if is_other else None
+    result = outcome.comparison.result(lane)
     with turn():
         try:
-            return figures(result.traces, model, judge, tokenizer=tokenizer)
+            return outcome.comparison.figures(result, judge)
         except PlaygroundError as error:
             outcome.judge_problem = str(error)
-            return figures(result.traces, model, None, tokenizer=tokenizer)
+            return outcome.comparison.figures(result)
 
 
 def _human(outcome: Outcome, judge: Judge | None) -> None:
-    """Find the figures of real text of the model's corpus that is as long as the lanes' texts."""
-    lengths = [f.mean_length for f in outcome.figures if f is not None and f.mean_length]
-    if not lengths:
+    """Find the figures of real text of the model's corpus."""
+    if not any(figures.mean_length for figures in outcome.figures):
         return
-    own, start = outcome.loaded, len(outcome.comparison.prompt)
-    options = {"judge": judge, "prompt_length": start}
-    samples = max(len(texts) for texts in outcome.drawn)
     try:
-        text = held_out_excerpt(own.card.folder)
+        text = held_out_excerpt(outcome.loaded.card.folder)
         with turn():
-            many = human_point(text, own.tokenizer, own.model, round(max(lengths)), **options)
-            few = human_point(
-                text, own.tokenizer, own.model, round(max(lengths)), pieces=samples, **options
-            )
-        # how varied samples are depends on how many there are: as many as a lane has
-        outcome.human = replace(many, **{name: getattr(few, name) for name in VARIED})
+            outcome.human = outcome.comparison.human_figures(text, judge)
     except PlaygroundError as error:
         outcome.human_problem = str(error)
 

@@ -10,15 +10,19 @@ import altair as alt
 from playground.evaluation.figures import Figures
 from playground.traces.trace import Step
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#7A5C3E")
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "wedge", "arrow")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9A7FD1", "#A87B32")
+PENTAGON = "M0,-1L0.95,-0.31L0.59,0.81L-0.59,0.81L-0.95,-0.31Z"
+CROSS = "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z"
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", PENTAGON, CROSS)
 HUMAN = "human text"
-HUMAN_COLOR = "#5F6B7A"
+HUMAN_COLOR = "#8A94A3"
 SIDES = {  # of a label: how it is aligned, and how far it is from its point
     "right": ("left", 11, 0), "above": ("center", 0, -14), "below": ("center", 0, 15),
     "left": ("right", -11, 0),
 }  # fmt: skip
 STAR = "M0,-1L0.25,-0.3L1,-0.3L0.4,0.15L0.6,0.9L0,0.45L-0.6,0.9L-0.4,0.15L-1,-0.3L-0.25,-0.3Z"
+WIDE, TALL = 330.0, 240.0  # pixels of the chart, about
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 BAND = 15  # positions that a point of the line is the mean of
 
 
@@ -47,16 +51,38 @@ def scatter_rows(
 
 
 def _with_sides(rows: list[dict]) -> list[dict]:
-    """Say on which side of its point each label stands, so that near ones do not overlap."""
+    """Say on which side of its point each label stands: the first where it hides nothing."""
+    if not rows:
+        return rows
+    heights = [math.log(max(1e-9, row["perplexity"])) for row in rows]
+    low, span = min(heights), max(0.2, max(heights) - min(heights))
     widest = max([0.1, *(row["repetition"] for row in rows)])
-    placed: list[tuple[float, float, str]] = []
-    for row in rows:
-        x, y = row["repetition"] / widest, math.log(max(1e-9, row["perplexity"]))
-        near = {side for px, py, side in placed if abs(px - x) < 0.3 and abs(py - y) < 0.25}
-        sides = ("left", "right", "below", "above") if x > 0.75 else tuple(SIDES)
-        row["side"] = next((side for side in sides if side not in near), sides[0])
-        placed.append((x, y, row["side"]))
+    points = [
+        (WIDE * row["repetition"] / widest, -TALL * (height - low) / span)
+        for row, height in zip(rows, heights, strict=True)
+    ]
+    taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in points]
+    for row, (x, y) in zip(rows, points, strict=True):
+        boxes = {side: _label_box(x, y, len(row["lane"]), side) for side in SIDES}
+        free = [side for side, box in boxes.items() if _is_free(box, taken)]
+        row["side"] = free[0] if free else "right"
+        taken.append(boxes[row["side"]])
     return rows
+
+
+def _label_box(x: float, y: float, letters: int, side: str) -> Box:
+    align, dx, dy = SIDES[side]
+    width = 7.0 * letters
+    left = x + dx - {"left": 0, "center": width / 2, "right": width}[align]
+    return left, y + dy - 7, left + width, y + dy + 7
+
+
+def _is_free(box: Box, taken: Sequence[Box]) -> bool:
+    inside = box[0] > -20 and box[2] < WIDE + 60
+    return inside and not any(
+        box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+        for other in taken
+    )
 
 
 def _scales(lanes: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
@@ -77,9 +103,11 @@ def scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.L
     axis_x = alt.Axis(title="repeated 4-grams (share of a text)", format="%", tickCount=6)
     widest = max([0.1, *(row.get("repetition", 0) for row in rows)])
     x = alt.X("repetition:Q", axis=axis_x, scale=alt.Scale(domain=[0, min(1.05, widest * 1.12)]))
+    found = [row["perplexity"] for row in rows if "perplexity" in row] or [1.0]
+    ends = [max(1e-6, min(found) / 1.25), max(found) * 1.25]
     y = alt.Y(
         "perplexity:Q", title=f"perplexity under {who} (log scale)",
-        scale=alt.Scale(type="log", nice=True), axis=alt.Axis(format="~g", tickCount=5),
+        scale=alt.Scale(type="log", domain=ends), axis=alt.Axis(format="~g", tickCount=5),
     )  # fmt: skip
     tooltip = [
         "lane:N",
@@ -130,13 +158,13 @@ def line_chart(rows: Sequence[dict], lanes: Sequence[str]) -> alt.Chart:
     dashes = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
     scale = alt.Scale(domain=list(lanes), range=colors)
     dash = alt.Scale(domain=list(lanes), range=dashes[: len(lanes)])
-    legend = alt.Legend(title=None, orient="bottom", columns=4, symbolStrokeWidth=3, labelLimit=220)
+    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolStrokeWidth=3, labelLimit=220)
     return (
         alt.Chart(alt.Data(values=list(rows)))
-        .mark_line(strokeWidth=2, interpolate="monotone")
+        .mark_line(strokeWidth=2)
         .encode(
             x=alt.X("token:Q", title="token", axis=alt.Axis(grid=False, tickMinStep=1)),
-            y=alt.Y("bits:Q", title=f"surprisal (bits, mean of {BAND} tokens)"),
+            y=alt.Y("bits:Q", title=f"bits (mean of {BAND} tokens)"),
             color=alt.Color("lane:N", scale=scale, legend=legend),
             strokeDash=alt.StrokeDash("lane:N", scale=dash, legend=legend),
             tooltip=["lane:N", "token:Q", alt.Tooltip("bits:Q", format=".2f")],

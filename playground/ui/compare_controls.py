@@ -18,9 +18,8 @@ from playground.registry import ModelCard
 from playground.ui import compare_state as state
 from playground.ui import controls
 from playground.ui.compare_data import explanation
-from playground.ui.compare_state import CompareSession, Settings
+from playground.ui.compare_state import NONE, CompareSession, Settings
 
-NONE = "none"
 MAX_LENGTH = 2000
 BY_HAND = "by hand"
 CERTAIN = ("greedy", "beam_search", "diverse_beam_search", "constrained_beam_search",

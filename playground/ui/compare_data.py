@@ -28,6 +28,7 @@ SCORES = {  # what the score of a search's hypothesis is
     "minimum_bayes_risk": "likeness to the others",
     "best_of_n": "log p, length-normalised",
 }
+FATES = {"live": "goes on", "finished": "is finished", "pruned": "is given up"}
 DRAFTED = ("speculative_decoding", "prompt_lookup")
 COMBINED = {
     "guided": "classifier-free guidance: away from what a negative prompt says",
@@ -225,7 +226,7 @@ def weighed_rows(trace: Trace, at: int, label: Callable[[int], str]) -> list[dic
     column = trace.search[at] if at < len(trace.search) else ()
     return [
         {"token": label(h.token), "log p of the text": _figure(h.logprob),
-         "score": _figure(h.score), "fate": h.fate}
+         "score": _figure(h.score), "it": FATES[h.fate]}
         for h in _in_order(column)
     ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from playground.decoding.kinds import GROUPS, Parameter
+from playground.decoding.kinds import Parameter
 from playground.decoding.processors import (
     LLAMA_CPP_ORDER,
     PROCESSORS,
@@ -27,9 +27,9 @@ from playground.ui import compare_actions as actions
 from playground.ui import compare_state as state
 from playground.ui import controls
 from playground.ui.compare_combinations import SETTINGS
-from playground.ui.compare_controls import NONE, strategy_help
+from playground.ui.compare_controls import strategy_help
 from playground.ui.compare_data import COMBINED
-from playground.ui.compare_state import CompareSession, Entry
+from playground.ui.compare_state import NONE, CompareSession, Entry
 
 ORDERS = {
     "transformers'": TRANSFORMERS_ORDER,
@@ -40,6 +40,7 @@ ORDER_HELP = (
     "cuts the tail, **llama.cpp** after it: with a temperature above 1 the first keeps more "
     "tokens. The arrows make an order of your own."
 )
+GROUPS = ("temperature", "truncation", "penalties", "bias", "constraint")  # the usual ones first
 AS_PAGE = "as the page"
 
 
@@ -226,12 +227,12 @@ def _processor(form: Form, at: int, processor: Processor) -> None:
             st.markdown(f"**{at + 1}. {controls.plain(processor.name)}**")
             for name, icon, by in (("up", "arrow_upward", -1), ("down", "arrow_downward", 1)):
                 edge = at + by not in range(len(chosen))
-                st.button(f"Move {processor.name} {name}", key=form.key(name, processor.name),
-                          icon=f":material/{icon}:", type="tertiary", disabled=edge,
-                          on_click=_shift, args=(form, at, by))  # fmt: skip
-            st.button(f"Remove {processor.name}", key=form.key("remove", processor.name),
-                      icon=":material/close:", type="tertiary", on_click=_drop,
-                      args=(form, at))  # fmt: skip
+                st.button(f":material/{icon}:", key=form.key(name, processor.name),
+                          type="tertiary", disabled=edge, help=f"Apply {processor.name} "
+                          f"{'earlier' if by < 0 else 'later'}", on_click=_shift,
+                          args=(form, at, by))  # fmt: skip
+            st.button(":material/close:", key=form.key("remove", processor.name), type="tertiary",
+                      help=f"Remove {processor.name}", on_click=_drop, args=(form, at))  # fmt: skip
         st.caption(f"{controls.plain(kind.effect)} {controls.plain(kind.source)}")
         _parameters(form, "processor", processor.name, kind.parameters, processor.settings)
 
@@ -252,7 +253,7 @@ def _parameter(form: Form, key: str, parameter: Parameter, value: Any) -> None:
     if parameter.options:
         st.segmented_control(
             label, parameter.options, default=value, key=key, required=True, help=parameter.help,
-            format_func=str, on_change=form.apply,
+            format_func=lambda v: {True: "yes", False: "no"}.get(v, str(v)), on_change=form.apply,
         )  # fmt: skip
     elif parameter.is_text:
         st.text_area(label, value, key=key, help=parameter.help or None, height=90,

@@ -54,7 +54,8 @@ def _story(outcome: Outcome, kept: list[tuple[Entry, int]]) -> Story:
     return Story(
         settings=outcome.settings, labels=labels, results=found, rows=rows,
         tokenizer=outcome.loaded.tokenizer, prompt=outcome.settings.prompt,
-        link=state.address(), device=describe_device(outcome.settings.device),
+        link=state.address(outcome.settings, [entry.spec for entry, _ in kept]),
+        device=describe_device(outcome.settings.device),
     )  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -17,6 +18,7 @@ from playground.ui.compare_data import Drawn
 from playground.ui.resources import Loaded
 
 LINK = "lanes"  # the parameter of the address bar
+NONE = "none"  # what a list of models says where there is none
 
 
 @dataclass
@@ -143,9 +145,13 @@ def write_link(session: CompareSession) -> None:
         del st.query_params[LINK]
 
 
-def address() -> str:
-    """Return the address of the page with its settings, without anything secret."""
-    return st.context.url or ""
+def address(settings: Settings, specs: Sequence[LaneSpec]) -> str:
+    """Return the link that makes these texts again when somebody opens it and presses Run."""
+    told = {name: value for name, value in asdict(settings).items() if name != "device"}
+    told |= {name: told[name] or NONE for name in ("second", "judge")}
+    told["slide"] = "true" if settings.slide else "false"
+    link = urlencode(told | {LINK: specs_to_text(list(specs))})
+    return f"{(st.context.url or '').split('?')[0]}?{link}"
 
 
 def event(key: str, name: str) -> Any:

@@ -39,8 +39,7 @@ def run_button(session: CompareSession, settings: Settings, cards) -> None:
     else:
         st.button("Stop", type="primary", icon=":material/stop:", key="stop", shortcut="Esc",
                   on_click=actions.stop, args=(session,),
-                  disabled=session.pace == "weigh",
-                  help="Keeps what is there.")  # fmt: skip
+                  disabled=session.pace == "weigh")  # fmt: skip
 
 
 def sample_picker(session: CompareSession) -> str:
@@ -60,7 +59,9 @@ def status(session: CompareSession, settings: Settings) -> None:
         st.caption("Press **Run**: every lane continues the prompt in its own way. The pencil of "
                    "a lane changes it.")  # fmt: skip
         return
-    made = f"position {outcome.positions} of {outcome.settings.length}"
+    made = (
+        f"position {min(outcome.positions, outcome.settings.length)} of {outcome.settings.length}"
+    )
     where = controls.plain(describe_device(outcome.settings.device))
     of = "by tensors" if outcome.settings.device != "cpu" else "by the whole app"
     memory = f", {outcome.memory / 2**20:,.0f} MB in use {of}" if outcome.memory else ""

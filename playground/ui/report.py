@@ -13,7 +13,8 @@ from html import escape
 from typing import Any
 
 from playground.comparison import LaneResult
-from playground.ui.compare_data import piece, score_name, summary
+from playground.traces.trace import Trace
+from playground.ui.compare_data import piece, result_rows, score_name, summary
 from playground.ui.compare_table import Column, told_columns, written
 
 FORMAT = "playground-comparison/1"
@@ -28,7 +29,8 @@ h3 { font-size: 1rem; margin: 0; }
 .quiet { color: #4a5568; font-size: 0.86rem; margin: 0.1rem 0 0.5rem; }
 pre, .text { font: 14px/1.65 ui-monospace, monospace; white-space: pre-wrap;
   overflow-wrap: anywhere; margin: 0; }
-.lanes { display: grid; gap: 0.9rem; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
+.lanes { display: grid; gap: 0.9rem; grid-template-columns: 
+  repeat(auto-fit, minmax(14.5rem, 1fr)); }
 .lane { border: 1px solid #d5dbe3; border-radius: 8px; padding: 0.7rem 0.9rem;
   break-inside: avoid; }
 .sample { color: #4a5568; font-size: 0.8rem; margin: 0.6rem 0 0.1rem; }
@@ -128,7 +130,7 @@ def _lane(label: str, result: LaneResult, story: Story) -> str:
         tokens = tokens or '<span class="prompt">(nothing was written)</span>'
         texts.append(f'<div class="text">{tokens}</div>')
         if len(trace.alternatives) > 1:
-            texts.append(_alternatives(trace.alternatives, result.spec.strategy, story.tokenizer))
+            texts.append(_alternatives(trace, result.spec.strategy, story.tokenizer))
     return (
         f'<section class="lane"><h3>{escape(label)}</h3>'
         f'<p class="quiet">{escape(summary(result.spec))}</p>{"".join(texts)}</section>'
@@ -151,17 +153,21 @@ def _token(step: Any, tokenizer: Any) -> str:
     )
 
 
-def _alternatives(others: Sequence[Any], strategy: str, tokenizer: Any) -> str:
+def _alternatives(trace: Trace, strategy: str, tokenizer: Any) -> str:
     rows = "".join(
-        f"<tr><td>{escape(tokenizer.decode(other.tokens)[:160])}</td>"
-        f"<td>{other.logprob:.2f}</td><td>{other.score:.3f}</td></tr>"
-        for other in others[:16]
+        f"<tr><td>{escape(row['text'][:160])}</td>"
+        f"<td>{_score(row['log p'])}</td><td>{_score(row['score'])}</td></tr>"
+        for row in result_rows(trace, tokenizer, most=16)
     )
     return (
         f'<p class="sample">all results, the best first</p><div class="wide"><table><thead><tr>'
         f"<th>text</th><th>log p</th><th>{escape(score_name(strategy))}</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
 def _table(rows: Sequence[dict]) -> str:

@@ -77,6 +77,8 @@ def load_model(card: ModelCard, device: str = "cpu") -> Loaded:
 def _load(name: str, folder: str, written: int, device: str, _card: ModelCard) -> Loaded:
     model, tokenizer = load(Path(folder), device)
     info = read_config(Path(folder)).get("info") or {}
+    with torch.inference_mode():  # the first step imports kernels: seconds that no click shall pay
+        model.step(torch.tensor([[tokenizer.bos_token]], device=device), model.initial_state(1))
     loaded = Loaded(_card, model, tokenizer, info, count_parameters(model))
     # What lives as long as the server need not be visited by every garbage collection.
     gc.collect()
