@@ -7,6 +7,8 @@ from playground.errors import ContextFullError, PlaygroundError
 from playground.inspection.attention import HasAttention
 from playground.registry import available
 from playground.ui import actions, controls, resources, state, views
+from playground.ui.compare_controls import kin_of
+from playground.ui.lane_controls import lane_controls
 from playground.ui.resources import Loaded
 from playground.ui.state import TextSession
 
@@ -20,8 +22,12 @@ with st.sidebar:
         st.stop()
     card = controls.model_picker(cards)
     try:
+        loaded = resources.load_model(card)
         prompt = controls.prompt_area()
-        lane = controls.lane_controls()
+        kin = kin_of(card.name, cards)
+        lane = lane_controls(
+            loaded.tokenizer, kin, lambda name: resources.load_model(cards[name]).model
+        )
         length, slide, speed = controls.length_controls()
     except PlaygroundError as error:
         st.error(controls.plain(str(error)))
@@ -31,14 +37,11 @@ for note in state.text_session().notes:
     st.warning(controls.plain(note), icon=":material/link_off:")
 
 try:
-    loaded = resources.load_model(card)
     session = actions.open_session(loaded, prompt, lane, slide)
-except ContextFullError as error:
-    st.error(controls.plain(str(error)))
-    st.button("Slide the window", on_click=state.set_widget, args=("slide", True))
-    st.stop()
 except PlaygroundError as error:
     st.error(controls.plain(str(error)))
+    if isinstance(error, ContextFullError):
+        st.button("Slide the window", on_click=state.set_widget, args=("slide", True))
     st.stop()
 if not prompt:
     st.info("The prompt is empty: the model begins anywhere, from its start token alone.")

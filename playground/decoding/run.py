@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ MAX_NEW_TOKENS = 20_000
 
 def device_of(model: ARModel) -> torch.device:
     """Return where the model's numbers are."""
-    return next(iter(model.state_dict().values())).device
+    return next(chain(model.parameters(), model.buffers())).device
 
 
 def check_prefix(model: ARModel, tokens: Sequence[int]) -> None:

@@ -60,6 +60,7 @@ class Stepper:
     ):
         self.model, self.eos_token, self.slide = model, eos_token, slide
         self.tokenizer = tokenizer  # for processors that read text
+        self._peeked: tuple[tuple, Step] | None = None  # looked at, then taken
         self._guessed: dict[tuple[Lane, tuple[int, ...]], Step] = {}
         self._memory: OrderedDict[tuple[int, ...], tuple[Tensor, State]] = OrderedDict()
         self.branches: dict[str, Branch] = {}
@@ -107,6 +108,12 @@ class Stepper:
             ContextFullError: the context is full and `slide` is off.
             ConfigError: the strategy keeps several texts at once.
         """
+        asked = (lane, self.current, self.prefix)
+        if self._peeked is None or self._peeked[0] != asked:
+            self._peeked = (asked, self._decide(lane))
+        return self._peeked[1]
+
+    def _decide(self, lane: Lane) -> Step:
         strategy = lane.strategy
         if isinstance(strategy, Speculating):
             return self._guess(lane)

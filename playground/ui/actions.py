@@ -31,6 +31,7 @@ def open_session(loaded: Loaded, prompt: str, lane: Lane, slide: bool) -> TextSe
             session.stepper = Stepper(
                 loaded.model, loaded.card.name, tokens,
                 seed=lane.seed, eos_token=tokenizer.eos_token, slide=slide,
+                tokenizer=tokenizer,
             )  # fmt: skip
         session.identity, session.problem = identity, ""
     if session.stepper.slide != slide:

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from playground.decoding.lane import Lane
-from playground.decoding.processors import PROCESSORS, Processor
-from playground.decoding.strategy_catalogue import STRATEGIES, make_strategy
 from playground.errors import PromptError
 from playground.registry import ModelCard
 from playground.ui import state
 
 PROMPT = "In the beginning "
 MAX_PROMPT = 20_000  # characters
-STRATEGY_HELP = {
-    "sample": "Draw each token with its probability.",
-    "greedy": "Always take the most likely token.",
-}
-SLIDER_HIGH = {"temperature": 2.0, "top_k": 100, "repetition_penalty": 2.0}
 
 
 ICON = Path(__file__).parent / "icon.png"  # a named icon would be fetched from the network
@@ -53,7 +46,7 @@ def plain(text: str) -> str:
 def model_picker(cards: dict[str, ModelCard]) -> ModelCard:
     """Choose a model by name."""
     names = list(cards)
-    _name_strangers("model", names)
+    name_strangers("model", names)
     name = st.selectbox("Model", names, key="model", bind="query-params")
     st.caption(f"**{plain(cards[name].title)}**  \n{plain(cards[name].summary)}")
     return cards[name]
@@ -77,39 +70,6 @@ def prompt_area() -> str:
     return prompt
 
 
-def lane_controls() -> Lane:
-    """Choose strategy, processors and seed."""
-    _name_strangers("strategy", list(STRATEGIES))
-    name = st.segmented_control(
-        "Strategy", ["sample", "greedy"], default="sample", required=True, key="strategy",
-        bind="query-params", help="  \n".join(f"**{n}**: {h}" for n, h in STRATEGY_HELP.items()),
-    )  # fmt: skip
-    shown = ("temperature", "top_k", "top_p")
-    values = {n: _processor_slider(n) for n in shown}
-    others = [n for n, kind in PROCESSORS.items() if n not in shown and not kind.is_text]
-    with st.expander("More processors"):
-        values |= {n: _processor_slider(n) for n in others}
-    _name_bad_number("seed", 0, 2**31)
-    seed = st.number_input(
-        "Seed", 0, 2**31, 0, key="seed", bind="query-params",
-        help="The same seed, settings and prompt give the same tokens.",
-    )  # fmt: skip
-    processors = tuple(Processor(n, values[n]) for n in PROCESSORS if n in values)
-    return Lane(make_strategy(name), processors, seed=int(seed))
-
-
-def _processor_slider(name: str) -> float:
-    kind = PROCESSORS[name]
-    number = int if kind.is_whole else float
-    limits = (kind.low, SLIDER_HIGH.get(name, kind.high), kind.off, kind.step)
-    low, high, off, step = (number(limit) for limit in limits)
-    _name_bad_number(name, low, high)
-    return st.slider(
-        name, low, high, off, step, key=name, bind="query-params",
-        help=f"{kind.effect}  \nRange {low} to {high}; {off} changes nothing.  \n{kind.source}",
-    )  # fmt: skip
-
-
 def length_controls() -> tuple[int, bool, int]:
     """Choose how far Run goes, whether the window slides, and how fast Play is."""
     length = st.number_input(
@@ -125,7 +85,7 @@ def length_controls() -> tuple[int, bool, int]:
     return int(length), slide, speed
 
 
-def _name_strangers(key: str, known: list[str]) -> None:
+def name_strangers(key: str, known: Sequence[str]) -> None:
     """Say so if the link names something that does not exist; Streamlit drops it silently."""
     value = st.query_params.get(key)
     if value is not None and value not in known:
@@ -135,7 +95,7 @@ def _name_strangers(key: str, known: list[str]) -> None:
         )
 
 
-def _name_bad_number(key: str, low: float, high: float) -> None:
+def name_bad_number(key: str, low: float, high: float) -> None:
     value = st.query_params.get(key)
     if value is None:
         return

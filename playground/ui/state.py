@@ -64,3 +64,13 @@ def take_value(key: str) -> Any:
 def set_widget(key: str, value: Any) -> None:
     """Set a widget as if the visitor had; for callbacks, which run before it is drawn."""
     st.session_state[key] = value
+
+
+def forget_widget(key: str) -> None:
+    """Let a widget begin at its default the next time it is drawn."""
+    st.session_state.pop(key, None)
+
+
+def begin_widget(key: str, value: Any) -> None:
+    """Let a widget begin at `value`, which may change later without disturbing it."""
+    st.session_state.setdefault(key, value)

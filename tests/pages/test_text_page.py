@@ -152,3 +152,56 @@ def test_a_message_that_quotes_a_visitor_is_no_markup():
     page = text_page(model="![x](http://e.test/y) <b>")
     assert "](http" not in page.warning[0].value.replace("\\", "\0")
     assert "![x](http://e.test/y) <b>" in messages(page)
+
+
+@pytest.mark.parametrize("strategy", ["contrastive_search", "prompt_lookup"])
+def test_strategies_with_one_text_can_be_stepped(strategy):
+    page = text_page(model="kjv-char-transformer", strategy=strategy)
+    for expected in (1, 2):
+        page.button(key="step").click().run()
+        assert not page.exception
+        assert len(stepper_of(page).branch.trace.steps) == expected
+    assert stepper_of(page).branch.trace.settings["strategy"] == strategy
+
+
+def test_a_draft_guesses_what_greedy_decoding_says():
+    drafted = text_page(
+        model="kjv-char-transformer", strategy="speculative_decoding", draft="kjv-char-ngram",
+        speculative_decoding_do_sample="false",
+    )  # fmt: skip
+    greedy = text_page(model="kjv-char-transformer", strategy="greedy")
+    for page in (drafted, greedy):
+        for _ in range(6):
+            page.button(key="step").click().run()
+            assert not page.exception
+    assert stepper_of(drafted).tokens == stepper_of(greedy).tokens
+
+
+def test_a_processor_is_switched_on_from_the_list_and_in_the_order_chosen():
+    page = text_page(model="kjv-char-ngram", temperature="1.5", top_k="5")
+    page.multiselect(key="more").set_value(["dry"]).run()
+    assert not page.exception
+    assert page.number_input(key="dry_multiplier").value == 0.8
+    page.button(key="step").click().run()
+    (step,) = stepper_of(page).branch.trace.steps
+    assert [s.split("=")[0] for s in step.stages] == ["model", "dry", "temperature", "top_k"]
+    page.segmented_control(key="order").set_value("llama.cpp").run()
+    page.button(key="step").click().run()
+    step = stepper_of(page).branch.trace.steps[-1]
+    assert [s.split("=")[0] for s in step.stages] == ["model", "dry", "top_k", "temperature"]
+
+
+def test_a_constraint_shapes_the_text_and_a_bad_one_is_explained():
+    page = text_page(model="kjv-char-ngram", prompt="", choice="LORD\nGod")
+    for _ in range(3):
+        page.button(key="step").click().run()
+        assert not page.exception
+    assert _text_of(page) in ("LOR", "God")
+    page = text_page(model="kjv-char-ngram", regex="[0-9]+")
+    assert "regex" in messages(page)
+    assert not page.exception
+
+
+def _text_of(page: AppTest) -> str:
+    stepper = stepper_of(page)
+    return stepper.tokenizer.decode(stepper.tokens)
