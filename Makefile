@@ -34,6 +34,8 @@ train: $(VENV)/app.stamp  ## train the shipped models again (about two hours on 
 	$(RUN) -m train.text --out runs/kjv-char-transformer
 	$(RUN) -m train.text --data prose --vocab-size 4096 --context-length 256 --n-layer 4 \
 	    --n-embd 320 --batch-size 16 --steps 1350 --warmup 60 --out runs/prose-bpe-transformer
+	$(RUN) -m train.text --data prose --vocab-size 4096 --context-length 256 --n-layer 1 --n-head 2 \
+	    --n-embd 128 --batch-size 12 --steps 600 --warmup 40 --out runs/prose-bpe-draft
 	$(RUN) -m train.text --model lstm --n-layer 2 --n-embd 128 --n-hidden 512 \
 	    --context-length 256 --batch-size 24 --steps 600 --warmup 60 --optimizer adamw \
 	    --learning-rate 3e-3 --out runs/kjv-char-lstm

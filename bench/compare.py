@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LARGE = peers.Size("100M 12x768", 16_384, 512, 12, 12, 768)  # 98 million parameters
 LANES, BEAMS = 8, 5
 DRAFTS = (  # target, its draft, a prompt of the kind of text it was trained on
-    ("prose-bpe-transformer", "prose-bpe-ngram", "The people of the United States have "),
+    ("prose-bpe-transformer", "prose-bpe-draft", "The people of the United States have "),
     ("kjv-char-transformer", "kjv-char-ngram", "And God said, "),
 )
 
@@ -133,7 +133,7 @@ def drafts(options: Options) -> Iterator[Row]:
 
         ways = {f"draft {draft_name}, {n} guesses": SpeculativeDecoding(
                     do_sample=False, num_assistant_tokens=n, draft_name=draft_name, draft=draft)
-                for n in ((4,) if options.is_quick else (2, 4, 6))}  # fmt: skip
+                for n in ((4,) if options.is_quick else (1, 2, 4, 6))}  # fmt: skip
         ways["prompt lookup"] = PromptLookup(do_sample=False)
         for way, strategy in ways.items():
             accepted, calls = acceptance(model, tokens, strategy, length)

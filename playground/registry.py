@@ -43,6 +43,12 @@ MODELS = (
         "The people of the United States have ",
     ),
     _shipped(
+        "prose-bpe-draft",
+        "Byte-pair draft · presidents and a whale",
+        "One small layer over the same pieces of words: it guesses ahead for the model above.",
+        "The people of the United States have ",
+    ),
+    _shipped(
         "kjv-char-lstm",
         "Character LSTM · King James Bible",
         "Keeps the whole past in one vector of fixed size.",
