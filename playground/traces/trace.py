@@ -123,7 +123,12 @@ class Trace:
     def cut(self, length: int) -> Trace:
         """Return the trace of the first `length` tokens, prompt and BOS counted."""
         kept = max(0, length - len(self.prompt))
-        return replace(self, prompt=self.prompt[:length], steps=self.steps[:kept])
+        if length >= len(self.prompt) and kept >= len(self.steps):
+            return self
+        return replace(
+            self, prompt=self.prompt[:length], steps=self.steps[:kept],
+            search=self.search[:kept], alternatives=(),
+        )  # fmt: skip
 
     def to_json(self, label: Callable[[int], str] | None = None) -> str:
         """Return the trace as JSON; with `label` the names of its tokens go along.
@@ -174,7 +179,7 @@ class Trace:
                 seed=_whole(data["seed"]),
                 steps=tuple(_step(s, at) for at, s in enumerate(data["steps"], len(prompt))),
                 settings=dict(data["settings"]),
-                search=tuple(tuple(_hypothesis(h) for h in row) for row in data["search"]),
+                search=_search(data["search"]),
                 alternatives=tuple(_alternative(a) for a in data["alternatives"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -271,6 +276,17 @@ def _draft(data: dict) -> Draft:
         raise ValueError(f"accepted is {data['accepted']!r}")
     dropped = tuple(_whole(token) for token in data["dropped"])
     return Draft(_whole(data["token"]), _logprob(data["logprob"]), data["accepted"], dropped)
+
+
+def _search(data: list) -> tuple[tuple[Hypothesis, ...], ...]:
+    """Return the weighed hypotheses, each of which continues a live one."""
+    rows, n_live = [], 1
+    for at, row in enumerate(data):
+        rows.append(tuple(_hypothesis(h) for h in row))
+        if any(h.parent >= n_live for h in rows[-1]):
+            raise ValueError(f"a hypothesis of row {at} continues none of the {n_live} live ones")
+        n_live = sum(h.fate == "live" for h in rows[-1])
+    return tuple(rows)
 
 
 def _hypothesis(data: dict) -> Hypothesis:

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.decoding.beam import BeamSearch
 from playground.decoding.generate import generate_trace
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
+from playground.decoding.speculative import SpeculativeDecoding
 from playground.errors import TraceError
 from playground.traces import trace as module
-from playground.traces.trace import Candidate, Step, Trace
+from playground.traces.trace import Alternative, Candidate, Draft, Hypothesis, Step, Trace
 from tests.helpers import transformer
 
 logprobs = st.floats(max_value=0, allow_nan=False, allow_infinity=True)
@@ -39,7 +41,32 @@ def steps(draw, position: int) -> Step:
         ),
         chosen_by=draw(st.sampled_from(module.CHOOSERS)),
         slid=draw(st.integers(0, 1000)),
+        draft=draw(st.none() | drafts),
     )
+
+
+drafts = st.builds(
+    Draft, token=tokens, logprob=logprobs, accepted=st.booleans(),
+    dropped=st.lists(tokens, max_size=3).map(tuple),
+)  # fmt: skip
+scores = st.floats(max_value=1e300, allow_nan=False, allow_infinity=False) | st.just(-math.inf)
+alternatives = st.builds(
+    Alternative, tokens=st.lists(tokens, max_size=3).map(tuple), logprob=logprobs, score=scores
+)
+
+
+@st.composite
+def searches(draw) -> tuple[tuple[Hypothesis, ...], ...]:
+    """Return hypotheses whose parents are live ones of the position before."""
+    rows, n_live = [], 1
+    while n_live and len(rows) < 3:
+        row = st.builds(
+            Hypothesis, parent=st.integers(0, n_live - 1), token=tokens, logprob=logprobs,
+            score=scores, fate=st.sampled_from(module.FATES), group=st.integers(0, 9),
+        )  # fmt: skip
+        rows.append(tuple(draw(st.lists(row, max_size=4))))
+        n_live = sum(h.fate == "live" for h in rows[-1])
+    return tuple(rows)
 
 
 @st.composite
@@ -52,6 +79,8 @@ def traces(draw) -> Trace:
         seed=draw(st.integers(0, 2**53)),
         steps=tuple(draw(steps(len(prompt) + i)) for i in range(count)),
         settings=draw(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5))),
+        search=draw(searches()),
+        alternatives=tuple(draw(st.lists(alternatives, max_size=3))),
     )
 
 
@@ -89,6 +118,39 @@ def test_labels_go_along_for_every_token_that_is_named():
     assert all(name == f"<{token}>" for token, name in labels.items())
 
 
+def searched(**options) -> Trace:
+    lane = Lane(BeamSearch(2))
+    return generate_trace(transformer(), "tiny", (0, 5, 3), lane, max_new_tokens=4, **options)
+
+
+def test_labels_go_along_for_what_a_search_weighed_and_a_draft_proposed():
+    lane = Lane(SpeculativeDecoding(draft=transformer(n_layer=1)), seed=1)
+    guessed = generate_trace(
+        transformer(), "tiny", (0, 5, 3), lane, max_new_tokens=12, n_candidates=1
+    )
+    found = searched(n_candidates=1)
+    for trace, named in (
+        (guessed, {s.draft.token for s in guessed.steps if s.draft is not None}),
+        (found, {h.token for row in found.search for h in row}),
+        (found, {token for other in found.alternatives for token in other.tokens}),
+    ):
+        elsewhere = set(trace.tokens) | {c.token for s in trace.steps for c in s.candidates}
+        assert named - elsewhere
+        labels = json.loads(trace.to_json(str))["labels"]
+        assert {str(token) for token in named} <= set(labels)
+
+
+def test_what_is_cut_off_is_no_longer_searched():
+    trace = searched()
+    assert len(trace.search) == 4
+    assert trace.cut(7) == trace
+    shorter = trace.cut(5)
+    assert shorter.search == trace.search[:2]
+    assert shorter.alternatives == ()
+    assert trace.cut(2).search == ()
+    assert Trace.from_json(shorter.to_json()) == shorter
+
+
 def test_append_and_cut_return_new_traces():
     trace = a_trace()
     assert trace.tokens == trace.prompt + tuple(s.token for s in trace.steps)
@@ -108,6 +170,23 @@ def data_of(**changes):
 def step_of(**changes):
     data = data_of()
     data["steps"][1] |= changes
+    return data
+
+
+def weighed(**changes):
+    data = json.loads(searched().to_json())
+    data["search"][1][0] |= changes
+    return data
+
+
+def drafted(**changes):
+    draft = {"token": 1, "logprob": -1.0, "accepted": True, "dropped": []}
+    return step_of(draft=draft | changes)
+
+
+def ranked(**changes):
+    data = json.loads(searched().to_json())
+    data["alternatives"][0] |= changes
     return data
 
 
@@ -143,6 +222,22 @@ HOSTILE = {
     "a formula as chooser": step_of(chosen_by="=HYPERLINK(1)"),
     "candidates without stages": step_of(stages=["model"]),
     "candidates of numbers": step_of(candidates=[1, 2]),
+    "a parent that is not live": weighed(parent=2),
+    "a parent below zero": weighed(parent=-1),
+    "a fate unheard of": weighed(fate="reborn"),
+    "a fate of a list": weighed(fate=["live"]),
+    "a score of NaN": json.dumps(weighed(score="X")).replace('"X"', "NaN"),
+    "a score of infinity": json.dumps(weighed(score="X")).replace('"X"', "1e999"),
+    "a hypothesis of text": weighed(token="a"),
+    "a search of numbers": data_of(search=[1]),
+    "a search of null": data_of(search=None),
+    "a draft that is nearly accepted": drafted(accepted=1),
+    "a draft above 1": drafted(logprob=0.5),
+    "a draft that drops text": drafted(dropped=["a"]),
+    "a draft of a number": step_of(draft=7),
+    "an alternative of text": ranked(tokens="abc"),
+    "an alternative of infinity": json.dumps(ranked(score="X")).replace('"X"', "1e999"),
+    "alternatives of null": data_of(alternatives=None),
 }
 
 
