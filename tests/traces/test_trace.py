@@ -132,7 +132,7 @@ def test_labels_go_along_for_what_a_search_weighed_and_a_draft_proposed():
     for trace, named in (
         (guessed, {s.draft.token for s in guessed.steps if s.draft is not None}),
         (found, {h.token for row in found.search for h in row}),
-        (found, {token for other in found.alternatives for token in other.tokens}),
+        (Trace("m", (0,), 0, alternatives=(Alternative((9,), -1.0, -1.0),)), {9}),
     ):
         elsewhere = set(trace.tokens) | {c.token for s in trace.steps for c in s.candidates}
         assert named - elsewhere
