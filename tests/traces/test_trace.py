@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,6 @@ from playground.decoding.beam import BeamSearch
 from playground.decoding.generate import generate_trace
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
-from playground.decoding.speculative import SpeculativeDecoding
 from playground.errors import TraceError
 from playground.traces import trace as module
 from playground.traces.trace import Alternative, Candidate, Draft, Hypothesis, Step, Trace
@@ -124,13 +124,11 @@ def searched(**options) -> Trace:
 
 
 def test_labels_go_along_for_what_a_search_weighed_and_a_draft_proposed():
-    lane = Lane(SpeculativeDecoding(draft=transformer(n_layer=1)), seed=1)
-    guessed = generate_trace(
-        transformer(), "tiny", (0, 5, 3), lane, max_new_tokens=12, n_candidates=1
-    )
     found = searched(n_candidates=1)
+    step = replace(a_trace().steps[0], draft=Draft(21, -1.0, False, (22,)), candidates=())
+    guessed = Trace("m", (0, 5, 3), 0, (step,))
     for trace, named in (
-        (guessed, {s.draft.token for s in guessed.steps if s.draft is not None}),
+        (guessed, {21}),
         (found, {h.token for row in found.search for h in row}),
         (Trace("m", (0,), 0, alternatives=(Alternative((9,), -1.0, -1.0),)), {9}),
     ):
