@@ -46,14 +46,15 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="bar"):
                   on_click=actions.reset_lanes, args=(session,),
                   help="Put the lanes of the first visit back.")  # fmt: skip
 shown = views.sample_picker(session)
-interval, editing = actions.interval(session), session.editing
+interval = actions.interval(session)
+drawn = (interval, session.pace == "run", session.editing)
 
 
 @st.fragment(run_every=interval)
 def board(session: CompareSession, settings: Settings, loaded: Loaded, shown: str) -> None:
     """Everything that grows."""
     actions.tick(session)
-    if actions.interval(session) != interval or session.editing != editing:
+    if (actions.interval(session), session.pace == "run", session.editing) != drawn:
         st.rerun()  # the buttons above, the figures below and the dialog are the page's
     if session.problem:
         st.error(controls.plain(session.problem))

@@ -21,7 +21,7 @@ from playground.ui.compare_data import Drawn, piece
 from playground.ui.compare_state import CompareSession, Entry, Outcome, Settings
 from playground.ui.resources import Loaded, turn
 
-TICK_S = 0.15  # of computing in one tick
+TICK_S = 0.12  # of computing in one tick
 FIRST_TICK_S = 0.03  # so that something is on screen at once
 MAX_TOKENS = 20_000  # of all lanes and samples of a run: their traces are kept in memory
 WRITTEN = 4096  # pieces of text that are kept
@@ -91,8 +91,8 @@ def _completed(spec: LaneSpec, settings: Settings) -> LaneSpec:
 
 
 def stop(session: CompareSession) -> None:
-    """Stop writing; what is there is kept, and its figures are computed."""
-    session.pace = "weigh" if session.outcome else "still"
+    """Stop writing; what is there is kept, and its figures are computed once that is drawn."""
+    session.pace = "stopped" if session.outcome else "still"
 
 
 def tick(session: CompareSession) -> None:
@@ -102,6 +102,8 @@ def tick(session: CompareSession) -> None:
         session.pace = "still"
     if session.pace == "run":
         _write(session, outcome)
+    elif session.pace == "stopped":
+        session.pace = "weigh"
     elif session.pace == "weigh":
         _weigh(session, outcome)
 
@@ -119,14 +121,14 @@ def _write(session: CompareSession, outcome: Outcome) -> None:
             with turn():
                 going = outcome.comparison.advance()
         except PlaygroundError as error:
-            session.problem, session.pace = str(error), "weigh"
+            session.problem, session.pace = str(error), "stopped"
             break
         outcome.positions += 1
         for (lane, sample), step in outcome.comparison.latest().items():
             if not is_search(outcome, lane):
                 outcome.drawn[lane][sample].append(step, writing)
         if not going:
-            session.pace = "weigh"
+            session.pace = "stopped"
         if time.monotonic() > deadline:
             break
     for lane, samples in enumerate(outcome.drawn):

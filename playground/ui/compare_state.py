@@ -61,6 +61,7 @@ class Outcome:
     judge_problem: str = ""
     is_weighed: bool = False
     positions: int = 0
+    telling: tuple = ()  # of the figures: of which lanes, and what is told
     memory: int = 0  # bytes on the device, the most that was seen
 
     def index_of(self, entry: Entry) -> int | None:
@@ -78,7 +79,7 @@ class CompareSession:
 
     entries: list[Entry] = field(default_factory=list)
     last_number: int = 0
-    pace: str = "still"  # or "run", or "weigh" (figures are computed)
+    pace: str = "still"  # "run", "stopped", then "weigh" (figures are computed)
     outcome: Outcome | None = None
     editing: int | None = None  # number of the entry in the dialog
     edit_problem: str = ""

@@ -32,14 +32,13 @@ ALL = "all"
 
 def run_button(session: CompareSession, settings: Settings, cards) -> None:
     """Run, or Stop while texts grow."""
-    if session.pace == "still":
+    if session.pace != "run":
         st.button("Run", type="primary", icon=":material/play_arrow:", key="run",
                   shortcut="Ctrl+Enter", on_click=actions.start,
                   args=(session, settings, cards))  # fmt: skip
     else:
         st.button("Stop", type="primary", icon=":material/stop:", key="stop", shortcut="Esc",
-                  on_click=actions.stop, args=(session,),
-                  disabled=session.pace == "weigh")  # fmt: skip
+                  on_click=actions.stop, args=(session,))  # fmt: skip
 
 
 def sample_picker(session: CompareSession) -> str:
@@ -65,7 +64,7 @@ def status(session: CompareSession, settings: Settings) -> None:
     where = controls.plain(describe_device(outcome.settings.device))
     of = "by tensors" if outcome.settings.device != "cpu" else "by the whole app"
     memory = f", {outcome.memory / 2**20:,.0f} MB in use {of}" if outcome.memory else ""
-    doing = {"run": "Writing", "weigh": "Computing the figures"}.get(session.pace, "Ran")
+    doing = {"run": "Writing", "still": "Ran"}.get(session.pace, "Computing the figures, ran")
     st.caption(f"{doing} on **{where}**{memory} · {made}")
     if session.pace == "still" and _is_stale(session, settings):
         st.info("Settings have changed since this run. Press Run to see what they do.",
