@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from playground.decoding.decide import Told
 from playground.decoding.lane import Lane
 from playground.errors import ConfigError, check_whole
 from playground.models.base import ARModel
@@ -41,7 +40,7 @@ def check_lanes(
 class Single:
     """A lane of one row: its decisions so far."""
 
-    told: list[Told] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     is_done: bool = False
 
 

@@ -124,7 +124,7 @@ class Run:
         """Return how often the model was called for a lane since it read the prompt."""
         kept = self._kept[lane]
         if isinstance(kept, Single):
-            return max(0, len(kept.told) - 1)
+            return max(0, len(kept.steps) - 1)
         if isinstance(kept, Apart):
             return kept.run.calls(0)
         return kept.calls
@@ -134,9 +134,7 @@ class Run:
         kept, own = self._kept[lane], self.lanes[lane]
         if isinstance(kept, Apart):
             return kept.run.trace(0, name)
-        if isinstance(kept, Single):
-            steps, search, others = tuple(told.step() for told in kept.told), (), ()
-        elif isinstance(kept, Guesses):
+        if isinstance(kept, Single | Guesses):
             steps, search, others = tuple(kept.steps), (), ()
         else:
             steps, search, others = kept.steps(), tuple(kept.weighed), kept.alternatives()
@@ -241,19 +239,18 @@ class Run:
         over = [False] * R
         if depth == 1 and not any(is_search for _, is_search in groups):
             return logits[None], over
-        stages = logits.new_empty(depth, R, logits.shape[1])
+        stages = logits.new_empty(depth, R, logits.shape[1]) if len(groups) > 1 else None
         for (active, is_search), rows in groups.items():
-            index = slice(None) if len(rows) == R else rows
-            current = logits[index].log_softmax(-1) if is_search else logits[index]
-            stages[0, index] = current
+            index = torch.tensor(rows, device=self.device) if len(groups) > 1 else slice(None)
+            own = [logits[index].log_softmax(-1) if is_search else logits[index]]
             context = self._context(rows, index)
-            for stage, processor in enumerate(active, start=1):
-                current = processor(current, context)
-                stages[stage, index] = current
+            for processor in active:
+                own.append(processor(own[-1], context))
                 for row, end in zip(rows, processor.is_over(context), strict=True):
                     over[row] |= end
-            for stage in range(len(active) + 1, depth):
-                stages[stage, index] = current
+            if stages is None:
+                return torch.stack(own), over
+            stages[:, index] = torch.stack(own + own[-1:] * (depth - len(own)))
         return stages, over
 
     def _context(self, rows: list[int], index) -> Context:
@@ -302,9 +299,9 @@ class Run:
         moves = {}
         for lane, facts in zip(lanes, told, strict=True):
             kept = self._kept[lane]
-            kept.told.append(facts)
             steps[lane] = facts.step()
-            kept.is_done = facts.token == self.eos_token or len(kept.told) >= self.max_new_tokens
+            kept.steps.append(steps[lane])
+            kept.is_done = facts.token == self.eos_token or len(kept.steps) >= self.max_new_tokens
             if not kept.is_done:
                 moves[lane] = Move([0], [facts.token], [facts.logprob_processed])
         return moves
