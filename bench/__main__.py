@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from bench.compare import compare_task
 from bench.decode import Options, decode, lanes, prefix
+from bench.image import image
 from bench.measure import Row
 from bench.page import page
 from bench.train import train
@@ -22,6 +23,7 @@ TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "prefix": prefix,  # one step as the prefix grows
     "lanes": lanes,  # lockstep beside one after the other
     "compare": compare_task,  # lanes, beams and drafts
+    "image": image,  # pictures by cached steps beside a forward a pixel
     "train": train,  # one optimizer step, and its memory
     "page": page,  # from a click to the redrawn page, in a browser
 }

@@ -20,7 +20,7 @@ from playground.models.base import rowwise_linear
 
 
 def group_mask(n_in: int, n_out: int, colors: int, kind: str, halves: int = 1) -> Tensor | None:
-    """Return which inputs an output may see of its own pixel (n_out, n_in); None if all.
+    """Return 1 where an output may see an input of its own pixel (n_out, n_in); None if always.
 
     Both are divided into `colors` groups, the outputs in each of `halves` parts.
     """
@@ -28,9 +28,8 @@ def group_mask(n_in: int, n_out: int, colors: int, kind: str, halves: int = 1) -
         return None
     source = torch.arange(n_in) * colors // n_in
     target = (torch.arange(n_out // halves) * colors // (n_out // halves)).repeat(halves)
-    if kind == "A":
-        return source < target[:, None]
-    return source <= target[:, None]
+    seen = source < target[:, None] if kind == "A" else source <= target[:, None]
+    return seen.float()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -117,10 +116,10 @@ class Left(nn.Linear):
 
     def _mask(self) -> Tensor | None:
         if not self.sees_row:  # the lesson's mistaken mask
-            return torch.zeros(self.out_features, self.in_features, dtype=torch.bool)
+            return torch.zeros(self.out_features, self.in_features)
         if (own := group_mask(*self.groups)) is None:
             return None
-        left = torch.ones(len(own), self.in_features - own.shape[1], dtype=torch.bool)
+        left = torch.ones(len(own), self.in_features - own.shape[1])
         return torch.cat((left, own), dim=1)
 
     @property

@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from playground.errors import ConfigError, check_range, check_whole
+from playground.models import pixelcnn_stepping as stepping
 from playground.models.masked_conv import Above, Left, Pointwise, linear, seen_above, seen_left
+from playground.models.packing import forget
 from playground.models.raster import Raster, RasterState, check_picture, features_per_value
 from playground.models.rnn import logistic
 
@@ -230,10 +232,17 @@ class GatedPixelCNN(Raster):
         c = config
         self.reach = self.rows_above = c.first_kernel_size // 2
         self.layers = nn.ModuleList(GatedLayer(c, layer) for layer in range(c.n_layer))
+        self.rows_kept = [layer.vertical.rows_before for layer in self.layers[1:]]
+        self.columns_kept = [layer.left.columns_before for layer in self.layers[1:]]
         self.head = Head(c.channels, c.colors, c.levels)
         if c.n_class:
             self.class_embedding = nn.Embedding(c.n_class + 1, c.n_layer * 4 * c.channels)
             nn.init.normal_(self.class_embedding.weight, std=0.02)
+
+    def train(self, mode: bool = True) -> GatedPixelCNN:
+        """Set the mode as usual, and have the weights packed again before the next step."""
+        forget(self)
+        return super().train(mode)
 
     def class_biases(self, labels: Tensor | None) -> Tensor | None:
         """Return what the classes (B,) add to each layer's stacks (n_layer, B, 2, 2 C)."""
@@ -252,42 +261,62 @@ class GatedPixelCNN(Raster):
     def level_logits(self, hidden: Tensor) -> Tensor:
         return self.head.over(hidden) if hidden.ndim == 4 else self.head(hidden)
 
-    # above: what the row's pixels take from the vertical stack (B, n_layer, W, 2 C), then for
-    # every layer but the first the rows (B, n, W, C) that the next row will look at.
+    # above: what the row's pixels take from the vertical stack (B, n_layer, W, 2 C); then the rows
+    # (B, n, W, C) that the next row will look at, those of every layer but the first.
     # current: for the same layers the last pixels (B, n, C) of the horizontal stack.
 
     def start_row(self, values: Tensor, state: RasterState):
         c, B = self.config, len(values)
         biases = self.class_biases(state.labels)
-        links, memories, queues, v = [], [], [], None
+        if state.above:
+            memory = state.above[1]
+        else:
+            memory = values.new_zeros(B, sum(self.rows_kept), c.width, c.channels)
+        before = [values, *memory.split(self.rows_kept, dim=1)]
+        links, kept, v = [], [], None
         for i, layer in enumerate(self.layers):
-            if i == 0:
-                rows = values
-            else:
-                n = layer.vertical.rows_before
-                before = state.above[i] if state.above else v.new_zeros(B, n, c.width, c.channels)
-                rows = torch.cat((before, v[:, None]), dim=1)
-                memories.append(rows[:, 1:])
-                queues.append(v.new_zeros(B, layer.left.columns_before, c.channels))
+            rows = values if v is None else torch.cat((before[i], v[:, None]), dim=1)
+            if v is not None:
+                kept.append(rows[:, 1:])
             seen = layer.vertical.rowwise(rows)  # (B, W, 2 C)
             if biases is not None:
                 seen = seen + biases[i, :, :1]
             link = linear(seen, layer.link.weight, layer.link.bias)
             links.append(link if biases is None else link + biases[i, :, 1:])
             v = gate(seen) if v is None else v + gate(seen)
-        return (torch.stack(links, dim=1), *memories), tuple(queues)
+        kept = torch.cat(kept, dim=1) if kept else memory
+        queue = values.new_zeros(B, sum(self.columns_kept), c.channels)
+        return (torch.stack(links, dim=1), kept), (queue,)
 
     def read_pixels(self, values: Tensor, state: RasterState, first: int, finished: int):
         links = state.above[0][:, :, first : first + values.shape[1] - self.reach]
-        queues, h = [], None
+        before, queues, h = state.current[0].split(self.columns_kept, dim=1), [], None
         for i, layer in enumerate(self.layers):
-            row = values
-            if i > 0:
-                row = torch.cat((state.current[i - 1], h), dim=1)
-                queues.append(row[:, finished : finished + layer.left.columns_before])
+            row = values if h is None else torch.cat((before[i - 1], h), dim=1)
+            if h is not None:
+                queues.append(row[:, finished : finished + before[i - 1].shape[1]])
             new = layer.project.rowwise(gate(links[:, i] + layer.left.rowwise(row)))
             h = new if h is None else h + new
-        return h, tuple(queues)
+        return h, (torch.cat(queues, dim=1) if queues else state.current[0],)
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor, state: RasterState) -> tuple[Tensor, RasterState]:
+        """Read tokens (B, N); return the logits (B, V) of what follows, and the new State.
+
+        Raises:
+            ContextFullError: the picture has no room for N more tokens.
+        """
+        if (plan := stepping.plan_for(self)) is not None:
+            logits, state = stepping.read_chunk(self, plan, tokens, state, wanted=1)
+            return logits[:, 0], state
+        return super().step(tokens, state)
+
+    @torch.inference_mode()
+    def step_every(self, tokens: Tensor, state: RasterState) -> tuple[Tensor, RasterState]:
+        """Read tokens (B, N); return the logits (B, N, V) after each of them, and the new State."""
+        if (plan := stepping.plan_for(self)) is not None:
+            return stepping.read_chunk(self, plan, tokens, state, wanted=tokens.shape[1])
+        return super().step_every(tokens, state)
 
     def receptive_field(self, row: int, column: int) -> np.ndarray:
         """Return which pixels (H, W) can have a say in the one at (row, column), itself aside."""

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from playground.errors import ConfigError, ContextFullError
+from playground.models import pixelcnn_kernel, pixelcnn_stepping
 from playground.models.raster import value_features
 from tests.helpers import picture_model, random_tokens
 
@@ -91,9 +92,17 @@ def test_no_colour_sees_itself_or_a_later_one(family):
         assert influence(model, 2, 2, color)[2, 1].all()  # all colours of the pixel before
 
 
+@pytest.fixture(params=["kernel", "torch"])
+def way(request, monkeypatch):
+    """Step with the kernel where there is one, or with torch."""
+    if request.param == "torch":
+        monkeypatch.setattr(pixelcnn_stepping, "plan_for", lambda model: None)
+    return request.param
+
+
 @pytest.mark.parametrize("family", CNNS)
 @pytest.mark.parametrize("colors", [1, 3])
-def test_cached_steps_draw_what_forward_scores(family, colors):
+def test_cached_steps_draw_what_forward_scores(family, colors, way):
     model = picture_model(family, colors=colors, height=8, width=5, channels=24)
     tokens = random_tokens(2, model.context_length, vocab_size=5)
     rows, state = model.forward(tokens), model.initial_state(2)
@@ -105,6 +114,7 @@ def test_cached_steps_draw_what_forward_scores(family, colors):
 @pytest.mark.parametrize("family", CNNS)
 @pytest.mark.parametrize("colors", [1, 3])
 def test_rows_at_once_are_pixels_one_by_one(family, colors, monkeypatch):
+    monkeypatch.setattr(pixelcnn_stepping, "plan_for", lambda model: None)
     model = picture_model(family, colors=colors, height=5, width=5, channels=24)
     tokens = random_tokens(2, model.context_length, vocab_size=5)
     rows, state, found = model.forward(tokens), model.initial_state(2), []
@@ -113,6 +123,51 @@ def test_rows_at_once_are_pixels_one_by_one(family, colors, monkeypatch):
         logits, state = model.step_every(chunk, state)
         found.append(logits)
     torch.testing.assert_close(torch.cat(found, dim=1), rows, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [{"n_class": 3}, {"kernel_size": 5, "dilation_cycle": 3, "n_layer": 4}, {"n_layer": 1},
+     {"colors": 3, "channels": 24, "n_class": 2}, {"levels": 256, "channels": 40}],
+)  # fmt: skip
+@pytest.mark.parametrize("is_half", [False, True])
+def test_a_state_of_the_kernel_is_one_of_torch(sizes, is_half, monkeypatch):
+    model = picture_model("gated-pixelcnn", **sizes)
+    if is_half:
+        model.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
+    plan = pixelcnn_stepping.plan_for(model.eval())
+    assert plan is not None
+    assert plan.plan[pixelcnn_kernel.IS_HALF] == is_half
+    tokens, levels = random_tokens(2, 42, vocab_size=5), model.config.levels
+    tokens[:, 0] = levels
+    labels = [1, 0] if model.config.n_class else None
+    rows = model.forward(tokens, None if labels is None else torch.tensor(labels))
+    state, found = model.initial_state(2, labels), []
+    for i, chunk in enumerate(tokens.split((3, 1, 12, 1, 25), dim=1)):
+        if i % 2:
+            monkeypatch.undo()
+        else:
+            monkeypatch.setattr(pixelcnn_stepping, "plan_for", lambda model: None)
+        logits, state = model.step_every(chunk, state)
+        found.append(logits)
+    torch.testing.assert_close(torch.cat(found, dim=1), rows, rtol=1e-5, atol=2e-5)
+
+
+def test_a_token_outside_the_vocabulary_is_refused_by_the_kernel():
+    model = picture_model("gated-pixelcnn")
+    state = model.initial_state(1)
+    for token in (-1, 6):
+        with pytest.raises(IndexError, match="from 0 to 5"):
+            model.step(torch.tensor([[token]]), state)
+
+
+def test_weights_that_change_are_packed_again():
+    model, tokens = picture_model("gated-pixelcnn"), random_tokens(1, 3, vocab_size=5)
+    before, _ = model.step(tokens, model.initial_state(1))
+    model.load_state_dict(picture_model("gated-pixelcnn", seed=9).state_dict())
+    after, _ = model.step(tokens, model.initial_state(1))
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, model.forward(tokens)[:, -1], rtol=1e-4, atol=1e-4)
 
 
 def test_a_whole_picture_is_the_end():
