@@ -243,13 +243,15 @@ class Guesses:
         return step
 
     def round(self) -> list[Step]:
-        """Guess, check all guesses in one pass, and keep those up to the first that is wrong."""
+        """Guess, check all guesses in one pass, and keep those up to the first that is wrong.
+
+        How many are guessed does not depend on how many tokens are still wanted: so a longer
+        text begins with the shorter one, and stepping by hand takes the same tokens.
+        """
         slid = self._prepare()
-        room = self.setting.max_new_tokens - len(self._logprobs) - 1
-        limit = self.setting.model.context_length
+        count, limit = self.lane.strategy.guesses, self.setting.model.context_length
         if limit is not None:
-            room = min(room, limit - self._state.length - (self._known is None))
-        count = min(self.lane.strategy.guesses, room)
+            count = min(count, limit - self._state.length - (self._known is None))
         guesses, q = self.guesser.guess(self._tokens, count) if count > 0 else ([], None)
         logits, states = self._check(guesses)  # (n + 1, V)
         return self._accept(guesses, q, logits, states, slid)
