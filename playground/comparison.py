@@ -15,7 +15,7 @@ from playground.decoding.lane import Lane
 from playground.decoding.run import MAX_LANES, Run, check_prefix
 from playground.decoding.search import SearchStrategy
 from playground.decoding.spec import LaneSpec
-from playground.errors import ConfigError
+from playground.errors import ConfigError, PlaygroundError
 from playground.evaluation.figures import Figures, figures, human_point
 from playground.evaluation.judge import Judge
 from playground.models.base import ARModel
@@ -109,8 +109,13 @@ class Comparison:
         check_prefix(main.model, self.prompt)
         planned: dict[Any, tuple[ARModel, dict[int, range], list[Lane]]] = {}
         for index, spec in enumerate(self.specs):
-            lanes = spec.lanes(seed, self.tokenizer, self._draft(spec))
-            key, own = self._model_of(spec)
+            try:
+                lanes = spec.lanes(seed, self.tokenizer, self._draft(spec))
+                key, own = self._model_of(spec)
+            except PlaygroundError as error:
+                if repr(spec.label) in str(error):
+                    raise
+                raise type(error)(f"The lane {spec.label!r} cannot run: {error}") from error
             _, places, all_lanes = planned.setdefault(key, (own, {}, []))
             places[index] = range(len(all_lanes), len(all_lanes) + len(lanes))
             all_lanes += lanes

@@ -155,7 +155,7 @@ def test_a_link_that_names_nothing_says_so_and_the_page_runs(query, says):
 @pytest.mark.parametrize(
     ("lane", "says"),
     [
-        (LaneSpec("x", processors=(Processor("regex", "("),)), "regex"),
+        (LaneSpec("x", processors=(Processor("regex", "("),)), "The lane 'x' cannot run: regex"),
         (LaneSpec("x", "constrained_beam_search", {"num_beams": 3}), "word"),
         (LaneSpec("x", "constrained_beam_search", {"num_beams": 3}, words="\u05e9"), "never seen"),
         (LaneSpec("x", combination="ensemble", second="prose-bpe-transformer"), "tokenizer"),
