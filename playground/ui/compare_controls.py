@@ -53,7 +53,7 @@ def settings(session: CompareSession, cards: dict[str, ModelCard]) -> Settings:
             "partner of an ensemble. Only models with the same tokens are offered.",
         )  # fmt: skip
         judge = _choice(
-            "judge", "Judge", [NONE, *cards], judge_of(kin, cards),
+            "judge", "Judge", [NONE, *cards], judge_of(model, kin, cards),
             "Another model that says how likely the texts are; the model itself likes what it "
             "wrote. A judge with other tokens is compared best in bits a character.",
         )  # fmt: skip
@@ -91,14 +91,16 @@ def kin_of(model: str, cards: dict[str, ModelCard]) -> list[str]:
 
 
 def draft_of(kin: list[str], cards: dict[str, ModelCard]) -> str:
-    """Return the smallest neural model of the same tokens, or else the smallest: a draft."""
-    drafts = [name for name in kin if _family(cards[name]) != "ngram"] or kin
-    return drafts[0] if drafts else NONE
+    """Return the model that was made to be a draft, or else the cheapest: counts, the smallest."""
+    named = [name for name in kin if name.endswith("-draft")]
+    counted = [name for name in kin if _family(cards[name]) == "ngram"]
+    return next(iter([*named, *counted, *kin]), NONE)
 
 
-def judge_of(kin: list[str], cards: dict[str, ModelCard]) -> str:
-    """Return the largest neural model of the same tokens, which judges best; n-grams judge ill."""
-    judges = [name for name in kin if _family(cards[name]) != "ngram"]
+def judge_of(model: str, kin: list[str], cards: dict[str, ModelCard]) -> str:
+    """Return another neural model of the same tokens that is not much smaller; none without."""
+    least = _size(cards[model]) / 3
+    judges = [n for n in kin if _family(cards[n]) != "ngram" and _size(cards[n]) >= least]
     return judges[-1] if judges else NONE
 
 
@@ -111,7 +113,7 @@ def _samples(session: CompareSession) -> None:
             entry.spec = entry.spec.but(samples=int(state.widget("samples", 1)))
 
     st.number_input(
-        "Samples a lane", 1, MAX_SAMPLES, 1, key="samples", on_change=apply,
+        "Samples a lane", 1, MAX_SAMPLES, key="samples", on_change=apply,
         disabled=not drawing,
         help="Texts of every lane that draws; the others would only repeat themselves. Several "
         "are needed to say how varied a way to decode is (self-BLEU).",

@@ -167,7 +167,8 @@ def _what(form: Form, kin: list[str]) -> None:
         st.text_area(
             "Words that must come, one a line", spec.words, max_chars=MAX_WORDS,
             key=form.key("words"), on_change=form.apply, height=80,
-            placeholder="and the\nheaven",
+            placeholder="and the\nheaven", help="Blanks count: a byte-pair model has other tokens "
+            "for “ peace” than for “peace”.",
         )  # fmt: skip
     st.number_input("Samples", 1, MAX_SAMPLES, spec.samples, key=form.key("samples"),
                     on_change=form.apply, help="Texts of this lane.")  # fmt: skip

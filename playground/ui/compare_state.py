@@ -124,6 +124,7 @@ def compare_session() -> CompareSession:
         session = CompareSession()
         session.replace_all(_specs_of_link(session))
         st.session_state["_compare"] = session
+        st.session_state["samples"] = max(entry.spec.samples for entry in session.entries)
     return st.session_state["_compare"]
 
 

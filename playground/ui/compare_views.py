@@ -232,7 +232,7 @@ def inside(session: CompareSession, shown: str) -> None:
         name = score_name(entry.spec.strategy)
         st.markdown("**All results, the best first**")
         table = pd.DataFrame(rows).rename(columns={"score": name})
-        config = {"text": st.column_config.TextColumn(width="large")}
+        config = {"text": st.column_config.TextColumn(width=560)}
         st.dataframe(table, hide_index=True, key="results", column_config=config)
 
 

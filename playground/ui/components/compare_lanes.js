@@ -80,7 +80,6 @@ function fill(block, text, data, stops, pickedIndex) {
   name.hidden = !text.name
   const prompt = strip.firstChild
   if (prompt.textContent !== data.prompt) prompt.textContent = data.prompt
-  const follows = strip.scrollTop + strip.clientHeight > strip.scrollHeight - 30
   forget(block, text.texts.length)
   const fresh = document.createDocumentFragment()
   text.texts.forEach((piece, i) => {
@@ -107,7 +106,6 @@ function fill(block, text, data, stops, pickedIndex) {
     entry.span.style.color = color ? (luminance(color) > 0.55 ? "#111820" : "#f4f7fa") : ""
   })
   strip.append(fresh)
-  if (data.running && follows) strip.scrollTop = strip.scrollHeight
 }
 
 function tipOf(text, data, i) {
@@ -150,6 +148,9 @@ export default function (component) {
 
   grid.dataset.count = data.lanes.length
   const lanes = sized(grid, data.lanes.length, emptyLane)
+  const atEnd = (strip) => strip.scrollTop + strip.clientHeight > strip.scrollHeight - 30
+  const all = data.running ? [...grid.querySelectorAll(".strip")] : []
+  const following = all.filter(atEnd) // measured before and moved after all changes: one layout each
   const strips = [] // every strip with its text, for the pointer and the keys
   lanes.forEach((lane, at) => {
     const told = data.lanes[at]
@@ -174,6 +175,7 @@ export default function (component) {
     })
   })
 
+  for (const [strip, end] of following.map((strip) => [strip, strip.scrollHeight])) strip.scrollTop = end
   const hide = () => {
     tip.hidden = true
   }
