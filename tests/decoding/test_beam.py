@@ -126,7 +126,7 @@ def compare_with_transformers(peer, eos, num_beams, processors="plain", **settin
     assert [other.tokens for other in trace.alternatives] == [t for t, _ in expected], case
     assert trace.tokens[len(PROMPT) :] == expected[0][0]
     for other, (_, score) in zip(trace.alternatives, expected, strict=True):
-        assert other.score == pytest.approx(score, abs=1e-4), case
+        assert other.score == pytest.approx(score, abs=1e-4, rel=1e-6), case
     return True
 
 
