@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from playground.checkpoints import load
@@ -104,6 +105,28 @@ def picture_model(family: str, seed: int = 1, scale: float = 0.25, **sizes) -> t
     return with_weights(model_class(config_class(**PICTURE | sizes)), seed, scale)
 
 
+def influence(model, row: int, column: int, color: int = 0) -> np.ndarray:
+    """Return which values (H, W, colors) have a gradient on one value's logits, in any draw."""
+    c = model.config
+    found = np.zeros((c.height, c.width, c.colors), bool)
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        shape = (1, c.height, c.width, model.n_features)
+        values = torch.randn(shape, generator=generator, requires_grad=True)
+        logits = model.picture_logits(values)[0, row, column, color]
+        weights = torch.randn(logits.shape, generator=generator)
+        (gradient,) = torch.autograd.grad((logits * weights).sum(), values)
+        found |= (gradient[0].unflatten(-1, (c.colors, -1)) != 0).any(-1).numpy()
+    return found
+
+
+def pixels_before(model, row: int, column: int) -> np.ndarray:
+    """Return the pixels (H, W) that precede one in raster order."""
+    c = model.config
+    number = np.arange(c.height * c.width).reshape(c.height, c.width)
+    return number < row * c.width + column
+
+
 def shipped_folders() -> list[Path]:
     return sorted(path.parent for path in (ROOT / "checkpoints").glob("*/config.json"))
 
@@ -128,6 +151,11 @@ PICTURE_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "gated-pixelcnn": lambda: picture_model("gated-pixelcnn"),
     "gated-pixelcnn-colour": lambda: picture_model("gated-pixelcnn", n_class=3, **COLOUR),
     "gated-pixelcnn-dilated": lambda: picture_model("gated-pixelcnn", n_layer=4, dilation_cycle=3),
+    "row-lstm": lambda: picture_model("row-lstm"),
+    "row-lstm-colour": lambda: picture_model("row-lstm", **COLOUR),
+    "row-lstm-wide-kernel": lambda: picture_model("row-lstm", kernel_size=5, n_layer=2),
+    "diagonal-bilstm": lambda: picture_model("diagonal-bilstm"),
+    "diagonal-bilstm-colour": lambda: picture_model("diagonal-bilstm", **COLOUR),
     "gated-pixelcnn-classes": lambda: picture_model("gated-pixelcnn", n_class=4, channels=16),
 }
 

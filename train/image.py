@@ -34,7 +34,7 @@ from train.loop import (
     seed_of,
 )
 
-MODELS = ("gated-pixelcnn", "pixelcnn", "transformer")
+MODELS = ("gated-pixelcnn", "pixelcnn", "row-lstm", "diagonal-bilstm", "transformer")
 DRAWN = 20  # pictures on a contact sheet
 
 
@@ -56,11 +56,11 @@ class Config:
     classes: bool = option(True, "tell the class, where the model can be told and there are some")
     class_dropout: float = option(0.1, "share of pictures whose class is not told, for guidance")
     mirror: bool = option(False, "show every second picture mirrored, left to right")
-    channels: int = option(60, "width of the stacks (convolutions)")
+    channels: int = option(60, "width of the stacks (all but the transformer)")
     n_layer: int = option(8, "layers")
     kernel_size: int = option(3, "of all convolutions but the first")
     first_kernel_size: int = option(7, "of the first convolution")
-    dilation_cycle: int = option(1, "layer l is dilated by 2^(l mod this) (gated-pixelcnn)")
+    dilation_cycle: int = option(3, "layer l is dilated by 2^(l mod this) (gated-pixelcnn)")
     faulty_mask: bool = option(False, "the lesson's mask, as a demonstration (pixelcnn)")
     n_embd: int = option(128, "width of the stream (transformer)")
     n_head: int = option(4, "attention heads (transformer)")

@@ -9,6 +9,12 @@ from playground.models.pixelcnn import (
     PixelCNN,
     PixelCNNConfig,
 )
+from playground.models.pixelrnn import (
+    DiagonalBiLSTM,
+    DiagonalBiLSTMConfig,
+    RowLSTM,
+    RowLSTMConfig,
+)
 from playground.models.rnn import LSTM, LSTMConfig
 from playground.models.transformer import Transformer, TransformerConfig
 
@@ -18,4 +24,6 @@ FAMILIES = {  # name in config.json: (config class, model class)
     "transformer": (TransformerConfig, Transformer),
     "pixelcnn": (PixelCNNConfig, PixelCNN),
     "gated-pixelcnn": (GatedPixelCNNConfig, GatedPixelCNN),
+    "row-lstm": (RowLSTMConfig, RowLSTM),
+    "diagonal-bilstm": (DiagonalBiLSTMConfig, DiagonalBiLSTM),
 }

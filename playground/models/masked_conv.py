@@ -45,9 +45,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 class Pointwise(nn.Linear):
     """A 1x1 convolution of type B: a group of channels sees itself and those before it."""
 
-    def __init__(self, n_in: int, n_out: int, colors: int = 1):
+    def __init__(self, n_in: int, n_out: int, colors: int = 1, halves: int = 1):
         super().__init__(n_in, n_out)
-        self.groups = (n_in, n_out, colors, "B")
+        self.groups = (n_in, n_out, colors, "B", halves)
         self.register_buffer("mask", group_mask(*self.groups), persistent=False)
 
     def after_load(self) -> None:

@@ -12,31 +12,9 @@ from torch.nn import functional as F
 from playground.errors import ConfigError, ContextFullError
 from playground.models import pixelcnn_kernel, pixelcnn_stepping
 from playground.models.raster import value_features
-from tests.helpers import picture_model, random_tokens
+from tests.helpers import influence, picture_model, pixels_before, random_tokens
 
 CNNS = ("pixelcnn", "gated-pixelcnn")
-
-
-def influence(model, row: int, column: int, color: int = 0) -> np.ndarray:
-    """Return which values (H, W, colors) have a gradient on one value's logits, in any draw."""
-    c = model.config
-    found = np.zeros((c.height, c.width, c.colors), bool)
-    for seed in range(3):
-        generator = torch.Generator().manual_seed(seed)
-        shape = (1, c.height, c.width, model.n_features)
-        values = torch.randn(shape, generator=generator, requires_grad=True)
-        logits = model.picture_logits(values)[0, row, column, color]
-        weights = torch.randn(logits.shape, generator=generator)
-        (gradient,) = torch.autograd.grad((logits * weights).sum(), values)
-        found |= (gradient[0].unflatten(-1, (c.colors, -1)) != 0).any(-1).numpy()
-    return found
-
-
-def before(model, row: int, column: int) -> np.ndarray:
-    """Return the pixels (H, W) that precede one in raster order."""
-    c = model.config
-    number = np.arange(c.height * c.width).reshape(c.height, c.width)
-    return number < row * c.width + column
 
 
 @cache
@@ -54,12 +32,12 @@ def test_the_receptive_field_is_exactly_as_drawn(family, sizes):
     for place in ((0, 0), (4, 4), (8, 8), (5, 0), (5, 8)):
         seen = influence(model, *place)[:, :, 0]
         assert np.array_equal(seen, model.receptive_field(*place)), place
-        assert not (seen & ~before(model, *place)).any()
+        assert not (seen & ~pixels_before(model, *place)).any()
 
 
 def test_a_plain_pixelcnn_is_blind_at_the_upper_right_and_a_gated_one_is_not():
     plain, gated = deep("pixelcnn", n_layer=6), deep("gated-pixelcnn", n_layer=7)
-    earlier = before(plain, 6, 4)
+    earlier = pixels_before(plain, 6, 4)
     blind = earlier & ~plain.receptive_field(6, 4)
     assert blind[5, 6:].all()  # one row up, from two to the right on
     assert blind[:, :5].sum() == 0

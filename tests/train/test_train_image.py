@@ -81,7 +81,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(tmp_path):
     assert sheets[0] == sheets[1]
 
 
-@pytest.mark.parametrize("model", ["gated-pixelcnn", "pixelcnn", "transformer"])
+@pytest.mark.parametrize("model", ["gated-pixelcnn", "pixelcnn", "row-lstm", "transformer"])
 def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_sheets(model, tmp_path):
     output = run(tmp_path, "--model", model)
     assert "left" in output
