@@ -16,7 +16,7 @@ import vl_convert
 
 from playground.traces.trace import Step
 
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#8A94A3"  # told apart by the colour-blind
+BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A94A3"  # for all eyes
 SHOWN = 12  # candidates in the chart
 FIGURES_END = 0.97  # of a column's width
 
@@ -181,7 +181,8 @@ def timeline_chart(rows: Sequence[dict]) -> alt.LayerChart:
         alt.Tooltip("rank:Q"),
         alt.Tooltip("is:N", title="chosen by"),
     ]
-    kinds = ["strategy", "prompt", "user", "here"]
+    kinds = ["strategy", "draft", "prompt", "user", "here"]
+    colors = [BLUE, GREEN, GREY, "#CC79A7", VERMILION]
     pick = alt.selection_point(name="at", fields=["position"], toggle=False)
     bars = (
         base.mark_bar(cursor="pointer")
@@ -192,7 +193,7 @@ def timeline_chart(rows: Sequence[dict]) -> alt.LayerChart:
             y2=alt.datum(0),
             color=alt.Color(
                 "is:N",
-                scale=alt.Scale(domain=kinds, range=[BLUE, GREY, "#CC79A7", VERMILION]),
+                scale=alt.Scale(domain=kinds, range=colors),
                 legend=alt.Legend(title=None, orient="bottom"),
             ),
             tooltip=tooltip,

@@ -21,7 +21,7 @@ SIDES = {  # of a label: how it is aligned, and how far it is from its point
     "left": ("right", -11, 0),
 }  # fmt: skip
 STAR = "M0,-1L0.25,-0.3L1,-0.3L0.4,0.15L0.6,0.9L0,0.45L-0.6,0.9L-0.4,0.15L-1,-0.3L-0.25,-0.3Z"
-WIDE, TALL = 330.0, 240.0  # pixels of the chart, about
+WIDE, TALL = 290.0, 270.0  # pixels up to the farthest point, about
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 BAND = 15  # positions that a point of the line is the mean of
 
@@ -65,7 +65,7 @@ def _with_sides(rows: list[dict]) -> list[dict]:
     for row, (x, y) in zip(rows, points, strict=True):
         boxes = {side: _label_box(x, y, len(row["lane"]), side) for side in SIDES}
         free = [side for side, box in boxes.items() if _is_free(box, taken)]
-        row["side"] = free[0] if free else "right"
+        row["side"] = free[0] if free else "right" if x < WIDE / 2 else "left"
         taken.append(boxes[row["side"]])
     return rows
 
@@ -78,7 +78,7 @@ def _label_box(x: float, y: float, letters: int, side: str) -> Box:
 
 
 def _is_free(box: Box, taken: Sequence[Box]) -> bool:
-    inside = box[0] > -20 and box[2] < WIDE + 60
+    inside = box[0] > 0 and box[2] < WIDE * 1.12
     return inside and not any(
         box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
         for other in taken
@@ -131,7 +131,7 @@ def scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.L
         human.mark_rule(**rule).encode(x=x, y=alt.value(0), y2=alt.value("height")),
         points,
         *names,
-    ).properties(height=340)
+    ).properties(height=380)
 
 
 def line_rows(labels: Sequence[str], texts: Sequence[Sequence[Step]]) -> list[dict]:
@@ -169,5 +169,5 @@ def line_chart(rows: Sequence[dict], lanes: Sequence[str]) -> alt.Chart:
             strokeDash=alt.StrokeDash("lane:N", scale=dash, legend=legend),
             tooltip=["lane:N", "token:Q", alt.Tooltip("bits:Q", format=".2f")],
         )
-        .properties(height=300)
+        .properties(height=380)
     )

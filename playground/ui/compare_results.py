@@ -118,7 +118,7 @@ def _table(rows: list[dict]) -> None:
     config = {"figure": st.column_config.TextColumn("", pinned=True, width=135)}
     for i, row in enumerate(rows):
         table[str(i)] = [written(row[c.name], c) for c in columns]
-        config[str(i)] = st.column_config.TextColumn(row["lane"], alignment="right", width=118)
+        config[str(i)] = st.column_config.TextColumn(row["lane"], alignment="right", width=110)
     table["meaning"] = [c.help for c in columns]
     config["meaning"] = st.column_config.TextColumn("what it means", width="large")
     st.dataframe(

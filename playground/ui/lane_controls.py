@@ -70,7 +70,7 @@ def lane_controls(tokenizer: Any, kin: Sequence[str], draft_of: Callable[[str], 
 
 def _strategy(kin: Sequence[str], draft_of: Callable[[str], Any]):
     name_strangers("strategy", SINGLE)
-    name = st.segmented_control(
+    name = st.pills(
         "Strategy", SINGLE, default="sample", required=True, key="strategy",
         bind="query-params",  # which holds what is shown, so the names are those of the code
         help="  \n".join(f"**{plain(n)}**: {STRATEGIES[n].effect} {plain(STRATEGIES[n].source)}"
@@ -142,7 +142,7 @@ def _processor(name: str) -> Processor:
 
 def _widget(parameter: Parameter, key: str, value: Any) -> Any:
     """Draw the widget that fits a parameter and return what it holds."""
-    label, p = key.replace("_", " "), parameter
+    label, p = parameter.name.replace("_", " "), parameter
     if set(p.options) == {True, False}:
         return st.toggle(label, bool(value), key=key, help=p.help, bind="query-params")
     if p.is_text:

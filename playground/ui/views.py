@@ -106,8 +106,13 @@ def written(steps: list[Step], tokenizer) -> dict:
         "surprisal": [round(min(MOST_BITS, s.surprisal), 4) for s in steps],
         "entropy": [round(s.entropy_bits, 4) for s in steps],
         "rank": [s.rank for s in steps],
-        "by": "".join(s.chosen_by[0] for s in steps),  # strategy, prompt or user
+        "by": "".join(s.chosen_by[0] for s in steps),  # strategy, prompt, user or draft
         "slid": {s.position: s.slid for s in steps if s.slid},
+        "wrong": {
+            s.position: tokenizer.label(s.draft.token)
+            for s in steps
+            if s.draft is not None and not s.draft.accepted
+        },
     }
 
 

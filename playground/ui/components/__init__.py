@@ -45,7 +45,9 @@ timeline_bars = st.components.v2.component(
 <canvas role="img"></canvas>
 <div class="legend" aria-hidden="true">
 <span><i class="key s"></i>the strategy</span><span><i class="key p"></i>prompt</span>
-<span><i class="key u"></i>you</span><span><i class="key here"></i>at the cursor</span>
+<span><i class="key u"></i>you</span>
+<span class="guessed" hidden><i class="key d"></i>a draft</span>
+<span><i class="key here"></i>at the cursor</span>
 <span><i class="key line"></i>entropy</span>
 </div></div>{_TIP}</div>""",
     css=_source("timeline.css") + _source("tip.css"),

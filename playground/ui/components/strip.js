@@ -1,7 +1,7 @@
 // Tokens as text, coloured by one number each; hovering tells all numbers, a click goes there.
 const LIGHT = [[255, 255, 255], [214, 230, 244], [150, 194, 226], [74, 146, 200], [8, 81, 156]]
-const BY = { s: "chosen by the strategy", p: "given in the prompt", u: "taken by you" }
-const CLASS = { s: "", p: "prompt", u: "user" }
+const BY = { s: "chosen by the strategy", p: "given in the prompt", u: "taken by you", d: "guessed by the draft" }
+const CLASS = { s: "", p: "prompt", u: "user", d: "draft" }
 const DARK = [[16, 21, 28], [20, 52, 84], [24, 90, 140], [62, 142, 196], [150, 206, 246]]
 
 function ramp(stops, share) {
@@ -49,6 +49,8 @@ function tipOf(data, i) {
   ]
   const weight = data.weights?.[i + 1]
   if (weight !== undefined) lines.push(`attention ${percent(weight, 1)}`)
+  const wrong = data.wrong[i + 1]
+  if (wrong !== undefined) lines.push(`the draft had guessed ${wrong}`)
   const slid = data.slid[i + 1]
   if (slid) lines.push(`before this, ${slid} old tokens left the window`)
   return lines.join("\n")
@@ -78,6 +80,7 @@ export default function (component) {
   say(data.high)
   say("prompt", "key prompt")
   say("taken by you", "key user")
+  if (data.by.includes("d")) say("guessed right by the draft", "key draft")
 
   strip.tabIndex = 0
   strip.setAttribute("role", "group")

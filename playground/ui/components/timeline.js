@@ -1,7 +1,7 @@
 // Surprisal as bars and entropy as a line over the positions of a text, on a canvas: thousands of
 // tokens are one drawing. Pointing tells the numbers, a click goes there.
-const COLORS = { s: "#0072b2", p: "#8a94a3", u: "#cc79a7", here: "#d55e00", line: "#e69f00" }
-const BY = { s: "chosen by the strategy", p: "given in the prompt", u: "taken by you" }
+const COLORS = { s: "#0072b2", p: "#8a94a3", u: "#cc79a7", d: "#009e73", here: "#d55e00", line: "#e69f00" }
+const BY = { s: "chosen by the strategy", p: "given in the prompt", u: "taken by you", d: "guessed by the draft" }
 const HEIGHT = 300
 const LEFT = 44, RIGHT = 6, TOP = 8, BOTTOM = 42
 
@@ -20,6 +20,7 @@ export default function (component) {
   parentElement.querySelector(".title").textContent = data.title
   parentElement.querySelector(".facts").textContent = data.facts
   parentElement.querySelector(".drawing").hidden = !count
+  parentElement.querySelector(".guessed").hidden = !data.by.includes("d")
   canvas.setAttribute("aria-label", data.alt)
   const high = Math.max(1, ...data.surprisal, ...data.entropy)
   const scale = ticks(high, 5)
