@@ -151,6 +151,10 @@ PICTURE_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "gated-pixelcnn": lambda: picture_model("gated-pixelcnn"),
     "gated-pixelcnn-colour": lambda: picture_model("gated-pixelcnn", n_class=3, **COLOUR),
     "gated-pixelcnn-dilated": lambda: picture_model("gated-pixelcnn", n_layer=4, dilation_cycle=3),
+    "pixelcnn-mixture": lambda: picture_model("pixelcnn", head="logistic_mixture", levels=9),
+    "gated-pixelcnn-mixture": lambda: picture_model(
+        "gated-pixelcnn", head="logistic_mixture", n_mixtures=3, **COLOUR
+    ),
     "row-lstm": lambda: picture_model("row-lstm"),
     "row-lstm-colour": lambda: picture_model("row-lstm", **COLOUR),
     "row-lstm-wide-kernel": lambda: picture_model("row-lstm", kernel_size=5, n_layer=2),

@@ -62,6 +62,8 @@ class Config:
     first_kernel_size: int = option(7, "of the first convolution")
     dilation_cycle: int = option(3, "layer l is dilated by 2^(l mod this) (gated-pixelcnn)")
     faulty_mask: bool = option(False, "the lesson's mask, as a demonstration (pixelcnn)")
+    head: str = option("softmax", "softmax or logistic_mixture (pixelcnn, gated-pixelcnn)")
+    n_mixtures: int = option(5, "logistics in the mixture")
     n_embd: int = option(128, "width of the stream (transformer)")
     n_head: int = option(4, "attention heads (transformer)")
     positions: str = option("learned", "rotary, learned or sinusoidal (transformer)")

@@ -25,9 +25,12 @@ from torch.nn import functional as F
 from playground.errors import ConfigError, check_range, check_whole
 from playground.models import pixelcnn_stepping as stepping
 from playground.models.masked_conv import Above, Left, Pointwise, linear, seen_above, seen_left
+from playground.models.mixture import level_logprobs, rowwise_logprobs, spread_out
 from playground.models.packing import forget
 from playground.models.raster import Raster, RasterState, check_picture, features_per_value
 from playground.models.rnn import logistic
+
+HEADS = ("softmax", "logistic_mixture")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class PixelCNNConfig:
     kernel_size: int = 3
     first_kernel_size: int = 7
     faulty_mask: bool = False  # the first layer is blind to its own row, as a demonstration
+    head: str = "softmax"  # one of HEADS
+    n_mixtures: int = 5
     n_class: int = 0  # always: this family takes no classes
 
     def __post_init__(self):
@@ -61,6 +66,8 @@ class GatedPixelCNNConfig:
     kernel_size: int = 3
     first_kernel_size: int = 7
     dilation_cycle: int = 1  # layer l is dilated by 2^(l mod this)
+    head: str = "softmax"
+    n_mixtures: int = 5
     n_class: int = 0
     dropout: float = 0.0  # of what a layer adds to the horizontal stack
 
@@ -78,8 +85,17 @@ def check_stack(config, divisor: int) -> None:
     for name in ("kernel_size", "first_kernel_size"):
         if check_whole(name, getattr(config, name), 3, 15) % 2 == 0:
             raise ConfigError(f"{name} must be odd, got {getattr(config, name)}.")
+    if config.head not in HEADS:
+        raise ConfigError(f"head must be one of {', '.join(HEADS)}, got {config.head!r}.")
+    check_whole("n_mixtures", config.n_mixtures, 1, 64)
     if config.channels % divisor:
         raise ConfigError(f"channels must be a multiple of {divisor}, got {config.channels}.")
+
+
+def head_of(config) -> Head:
+    """Return the head that a config asks for."""
+    n_mixtures = config.n_mixtures if config.head == "logistic_mixture" else 0
+    return Head(config.channels, config.colors, config.levels, n_mixtures)
 
 
 def gate(x: Tensor, dim: int = -1) -> Tensor:
@@ -89,22 +105,26 @@ def gate(x: Tensor, dim: int = -1) -> Tensor:
 
 
 class Head(nn.Module):
-    """Two 1x1 convolutions to the logits of each colour."""
+    """Two 1x1 convolutions to the logits of each colour, or to the mixture that gives them."""
 
-    def __init__(self, channels: int, colors: int, levels: int):
+    def __init__(self, channels: int, colors: int, levels: int, n_mixtures: int = 0):
         super().__init__()
-        self.colors = colors
+        self.colors, self.levels, self.n_mixtures = colors, levels, n_mixtures
         self.inner = Pointwise(channels, channels, colors)
-        self.outer = Pointwise(channels, colors * levels, colors)
+        self.outer = Pointwise(channels, colors * (3 * n_mixtures or levels), colors)
+        if n_mixtures:
+            spread_out(self.outer.bias.data, colors)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map hidden (B, N, F) to logits (B, N, colors, levels), rows apart from each other."""
-        x = self.outer.rowwise(self.inner.rowwise(hidden.relu()).relu())
-        return x.unflatten(-1, (self.colors, -1))
+        outputs = self.outer.rowwise(self.inner.rowwise(hidden.relu()).relu())
+        outputs = outputs.unflatten(-1, (self.colors, -1))
+        return rowwise_logprobs(outputs, self.levels) if self.n_mixtures else outputs
 
     def over(self, hidden: Tensor) -> Tensor:
         """Map hidden (B, H, W, F) to logits (B, H, W, colors, levels)."""
-        return self.outer(self.inner(hidden.relu()).relu()).unflatten(-1, (self.colors, -1))
+        outputs = self.outer(self.inner(hidden.relu()).relu()).unflatten(-1, (self.colors, -1))
+        return level_logprobs(outputs, self.levels) if self.n_mixtures else outputs
 
 
 class Block(nn.Module):
@@ -136,7 +156,7 @@ class PixelCNN(Raster):
             sees_row=not c.faulty_mask,
         )  # fmt: skip
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.n_layer))
-        self.head = Head(c.channels, c.colors, c.levels)
+        self.head = head_of(c)
         for block in self.blocks:  # begins as the identity
             nn.init.zeros_(block.widen.weight)
 
@@ -234,7 +254,7 @@ class GatedPixelCNN(Raster):
         self.layers = nn.ModuleList(GatedLayer(c, layer) for layer in range(c.n_layer))
         self.rows_kept = [layer.vertical.rows_before for layer in self.layers[1:]]
         self.columns_kept = [layer.left.columns_before for layer in self.layers[1:]]
-        self.head = Head(c.channels, c.colors, c.levels)
+        self.head = head_of(c)
         if c.n_class:
             self.class_embedding = nn.Embedding(c.n_class + 1, c.n_layer * 4 * c.channels)
             nn.init.normal_(self.class_embedding.weight, std=0.02)

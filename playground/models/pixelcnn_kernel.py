@@ -15,8 +15,8 @@ from playground.models.lstm_kernel import logistic, tanh
 from playground.models.vector_math import F, compiled, copy, floats, linear, padded
 
 # Entries of the plan, then LAYER_SIZE entries a layer.
-N_LAYER, CHANNELS, WIDTH, COLORS, LEVELS, N_FEATURES, IS_HALF = range(7)  # numbers
-FEATURES, CLASSES, N_CLASS, INNER, INNER_BIAS, OUTER, OUTER_BIAS, LAYERS = range(7, 15)  # addresses
+N_LAYER, CHANNELS, WIDTH, COLORS, LEVELS, N_OUTPUT, N_FEATURES, IS_HALF, N_CLASS = range(9)
+FEATURES, CLASSES, INNER, INNER_BIAS, OUTER, OUTER_BIAS, LAYERS = range(9, 16)  # addresses
 KERNEL, DILATION, VERTICAL, VERTICAL_BIAS, LINK, LINK_BIAS, LEFT, PROJECT, PROJECT_BIAS = range(9)
 LAYER_SIZE = 9
 BELOW = F(20.0)  # nats from the least likely level to BOS, as in `raster.with_start`
@@ -193,28 +193,36 @@ def read_pixel(plan, tokens, value, links, queue, is_finished, h):
 
 
 @njit
-def head(plan, h, color, logits):
-    """Write the logits (B, levels + 1) of one colour of the pixel whose stream is h (B, > C)."""
-    B, C, levels, is_half = h.shape[0], plan[CHANNELS], plan[LEVELS], plan[IS_HALF] != 0
-    outputs = plan[COLORS] * levels
-    x = np.empty((B, padded(C)), np.float32)
-    inner = np.empty((B, padded(C)), np.float32)
-    outer = np.empty((B, padded(outputs)), np.float32)
-    for b in range(B):
-        for i in range(C):
-            x[b, i] = max(h[b, i], F(0.0))
+def head(plan, h, color, outputs):
+    """Write the outputs (B, n) of one colour of the pixel whose stream is h (B, > C)."""
+    C, n, is_half = plan[CHANNELS], plan[N_OUTPUT], plan[IS_HALF] != 0
+    x = np.empty((h.shape[0], padded(C)), np.float32)
+    inner = np.empty((h.shape[0], padded(C)), np.float32)
+    outer = np.empty((h.shape[0], padded(plan[COLORS] * n)), np.float32)
+    rectify(h, C, x)
     linear(x, C, plan[INNER], is_half, inner, C)
     add_row(inner, floats(plan[INNER_BIAS], 1, C), C)
-    for b in range(B):
-        for i in range(C):
-            inner[b, i] = max(inner[b, i], F(0.0))
-    linear(inner, C, plan[OUTER], is_half, outer, outputs)
-    bias = floats(plan[OUTER_BIAS], 1, outputs)
-    for b in range(B):
-        least = F(np.inf)
-        for i in range(levels):
-            j = color * levels + i
-            logits[b, i] = outer[b, j] + bias[0, j]
+    rectify(inner, C, x)
+    linear(x, C, plan[OUTER], is_half, outer, plan[COLORS] * n)
+    bias = floats(plan[OUTER_BIAS], 1, plan[COLORS] * n)
+    for b in range(h.shape[0]):
+        for i in range(n):
+            outputs[b, i] = outer[b, color * n + i] + bias[0, color * n + i]
+
+
+@njit
+def rectify(x, columns, out):
+    for r in range(x.shape[0]):
+        for i in range(columns):
+            out[r, i] = max(x[r, i], F(0.0))
+
+
+@njit
+def add_start(logits, levels):
+    """Set the logit of BOS in logits (B, levels + 1), as `raster.with_start` does."""
+    for b in range(logits.shape[0]):
+        least = logits[b, 0]
+        for i in range(1, levels):
             least = min(least, logits[b, i])
         logits[b, levels] = least - BELOW
 
@@ -223,11 +231,12 @@ def head(plan, h, color, logits):
     "boolean(int64[::1], int64[:, ::1], int64[::1], int64, float32[:, :, :, ::1], "
     "float32[:, :, :, ::1], float32[:, :, ::1], float32[:, :, ::1])"
 )
-def gated_step(plan, tokens, labels, start, links, memory, queue, logits):
+def gated_step(plan, tokens, labels, start, links, memory, queue, outputs):
     """Read the tokens (B, T) from number `start` on; return False if one of them is unknown.
 
     Changes links (B, n_layer, W, 2 C) and memory (B, n, W, C) where a row begins, and queue
-    (B, n, C) with each pixel; writes logits (B, N, V) of the last N tokens.
+    (B, n, C) with each pixel; writes outputs (B, N, n) of the last N tokens: parameters of a
+    mixture, or logits of the levels and, as there is room for it, of BOS.
     """
     (B, T), colors, W = tokens.shape, plan[COLORS], plan[WIDTH]
     for b in range(B):
@@ -243,9 +252,11 @@ def gated_step(plan, tokens, labels, start, links, memory, queue, logits):
                 start_row(plan, tokens[b, : value + 1], label, value // (W * colors), links[b],
                           memory[b])  # fmt: skip
             queue[:] = F(0.0)
-        wanted = value - (T - logits.shape[1])
+        wanted = value - (T - outputs.shape[1])
         if wanted >= 0 or color == colors - 1:
             read_pixel(plan, tokens, value, links, queue, color == colors - 1, h)
         if wanted >= 0:
-            head(plan, h, color, logits[:, wanted])
+            head(plan, h, color, outputs[:, wanted])
+            if outputs.shape[2] > plan[N_OUTPUT]:
+                add_start(outputs[:, wanted], plan[LEVELS])
     return True

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from playground.models.base import check_room
+from playground.models.mixture import rowwise_logprobs
 from playground.models.packing import Memory, Packed, half_if_exact, packed
-from playground.models.raster import RasterState
+from playground.models.raster import RasterState, with_start
 
 if TYPE_CHECKING:
     from playground.models.pixelcnn import GatedPixelCNN
@@ -48,14 +49,18 @@ def read_chunk(
             links, memory = torch.empty_like(links), memory.clone()
             if start % per_row:  # in the middle of the one before
                 links = state.above[0].clone()
-    logits = torch.empty(B, wanted, model.vocab_size)
+    is_mixture = model.head.n_mixtures > 0
+    size = 3 * model.head.n_mixtures if is_mixture else model.vocab_size
+    outputs = torch.empty(B, wanted, size)
     labels = NO_LABELS if state.labels is None else state.labels.contiguous().numpy()
     if not gated_step(
         plan.plan, known.numpy(), labels, start, links.numpy(), memory.numpy(), queue.numpy(),
-        logits.numpy(),
+        outputs.numpy(),
     ):  # fmt: skip
         raise IndexError(f"tokens must be from 0 to {model.vocab_size - 1}")
-    return logits, RasterState(known, (links, memory), (queue,), state.labels)
+    if is_mixture:
+        outputs = with_start(rowwise_logprobs(outputs, c.levels))
+    return outputs, RasterState(known, (links, memory), (queue,), state.labels)
 
 
 def lay_out(model: GatedPixelCNN, memory: Memory) -> list[int]:
@@ -67,9 +72,10 @@ def lay_out(model: GatedPixelCNN, memory: Memory) -> list[int]:
     dtype = half_if_exact(products)
     inner, outer, *rest = (memory.panels(weight, dtype) for weight in products)
     per_value = model.features.shape[1]
-    plan = [c.n_layer, c.channels, c.width, c.colors, c.levels, per_value, dtype is np.float16]
+    n_output = 3 * head.n_mixtures or c.levels
+    plan = [c.n_layer, c.channels, c.width, c.colors, c.levels, n_output, per_value]
     classes = memory.copy_of(model.class_embedding.weight) if c.n_class else 0
-    plan += [memory.copy_of(model.features), classes, c.n_class]
+    plan += [dtype is np.float16, c.n_class, memory.copy_of(model.features), classes]
     plan += [inner, memory.copy_of(head.inner.bias), outer, memory.copy_of(head.outer.bias)]
     for i, x in enumerate(model.layers):
         vertical, link, left, project = rest[4 * i : 4 * i + 4]
