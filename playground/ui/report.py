@@ -13,9 +13,8 @@ from html import escape
 from typing import Any
 
 from playground.comparison import LaneResult
-from playground.traces.trace import Trace
 from playground.ui.compare_data import piece, result_rows, score_name, summary
-from playground.ui.compare_table import Column, told_columns, written
+from playground.ui.compare_table import told_columns, written
 
 FORMAT = "playground-comparison/1"
 HIGH_BITS = 8
@@ -36,9 +35,11 @@ pre, .text { font: 14px/1.65 ui-monospace, monospace; white-space: pre-wrap;
 .sample { color: #4a5568; font-size: 0.8rem; margin: 0.6rem 0 0.1rem; }
 .prompt { color: #718096; } .draft { border-bottom: 3px solid #009e73; }
 s { color: #4a5568; font-size: 0.8em; text-decoration: line-through #d55e00 2px; }
+.link { font-size: 0.7rem; line-height: 1.35; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85rem; }
 th, td { padding: 0.3rem 0.6rem; text-align: right; border-bottom: 1px solid #d5dbe3;
   font-variant-numeric: tabular-nums; } th:first-child, td:first-child { text-align: left; }
+td { vertical-align: top; } .meaning { text-align: left; color: #4a5568; font-size: 0.75rem; }
 thead th { vertical-align: bottom; border-bottom: 2px solid #a0aec0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1rem; margin: 0.6rem 0; }
 dt { color: #4a5568; } dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
@@ -94,10 +95,12 @@ def to_html(story: Story) -> str:
     told = [(name, str(value)) for name, value in settings.items() if name != "prompt" and value]
     told += [("ran on", story.device)] if story.device else []
     facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in told)
-    if story.link:
-        facts += f"<dt>link</dt><dd>{escape(story.link)}</dd>"
     lanes = "".join(
         _lane(label, result, story)
+        for label, result in zip(story.labels, story.results, strict=True)
+    )
+    others = "".join(
+        _alternatives(label, result, story.tokenizer)
         for label, result in zip(story.labels, story.results, strict=True)
     )
     charts = "".join(
@@ -117,6 +120,8 @@ more.</p>
 <h2>Texts</h2><div class="lanes">{lanes}</div>
 <h2>Figures</h2>{_table(story.rows)}
 {charts}
+{others}
+{_link(story.link)}
 </body></html>
 """
 
@@ -129,8 +134,6 @@ def _lane(label: str, result: LaneResult, story: Story) -> str:
         tokens = "".join(_token(step, story.tokenizer) for step in trace.steps)
         tokens = tokens or '<span class="prompt">(nothing was written)</span>'
         texts.append(f'<div class="text">{tokens}</div>')
-        if len(trace.alternatives) > 1:
-            texts.append(_alternatives(trace, result.spec.strategy, story.tokenizer))
     return (
         f'<section class="lane"><h3>{escape(label)}</h3>'
         f'<p class="quiet">{escape(summary(result.spec))}</p>{"".join(texts)}</section>'
@@ -153,16 +156,34 @@ def _token(step: Any, tokenizer: Any) -> str:
     )
 
 
-def _alternatives(trace: Trace, strategy: str, tokenizer: Any) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(row['text'][:160])}</td>"
+def _alternatives(label: str, result: LaneResult, tokenizer: Any) -> str:
+    """Return a table of all results of a search's first sample, nothing if there is but one."""
+    rows = result_rows(result.traces[0], tokenizer, most=16)
+    if len(rows) < 2:
+        return ""
+    body = "".join(
+        f"<tr><td>{escape(row['text'][:300])}</td>"
         f"<td>{_score(row['log p'])}</td><td>{_score(row['score'])}</td></tr>"
-        for row in result_rows(trace, tokenizer, most=16)
+        for row in rows
     )
+    score = escape(score_name(result.spec.strategy))
     return (
-        f'<p class="sample">all results, the best first</p><div class="wide"><table><thead><tr>'
-        f"<th>text</th><th>log p</th><th>{escape(score_name(strategy))}</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>"
+        f"<h2>All results of {escape(label)}, the best first</h2>"
+        f'<div class="wide"><table><thead><tr><th scope="col">text</th><th scope="col">log p</th>'
+        f'<th scope="col">{score}</th></tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _link(link: str) -> str:
+    """Return where the texts can be made again; a link only if it is one of the web."""
+    if not link:
+        return ""
+    told = escape(link)
+    if link.startswith(("http://", "https://")):
+        told = f'<a href="{told}">{told}</a>'
+    return (
+        '<h2>Make it again</h2><p class="quiet">Open this link and press Run.</p>'
+        f'<p class="link">{told}</p>'
     )
 
 
@@ -171,18 +192,16 @@ def _score(value: float | None) -> str:
 
 
 def _table(rows: Sequence[dict]) -> str:
-    columns: list[Column] = told_columns(rows)
-    head = "".join(
-        f'<th scope="col" title="{escape(c.help)}">{escape(c.title)}</th>' for c in columns
-    )
+    """Return the figures, one column a lane: so they fit on paper."""
+    head = "".join(f'<th scope="col">{escape(row["lane"])}</th>' for row in rows)
     body = "".join(
-        f'<tr><th scope="row">{escape(row["lane"])}</th>'
-        + "".join(f"<td>{written(row[c.name], c)}</td>" for c in columns)
-        + "</tr>"
-        for row in rows
+        f'<tr><th scope="row">{escape(c.title)}</th>'
+        + "".join(f"<td>{written(row[c.name], c)}</td>" for row in rows)
+        + f'<td class="meaning">{escape(c.help)}</td></tr>'
+        for c in told_columns(rows)
     )
     return (
-        f'<div class="wide"><table><thead><tr><th scope="col">lane</th>{head}</tr></thead>'
+        f'<div class="wide"><table><thead><tr><th></th>{head}<th></th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -9,9 +9,10 @@ from playground.decoding.presets import PRESETS
 from playground.decoding.processors import Processor
 from playground.decoding.spec import LaneSpec
 from playground.evaluation.figures import figures
+from playground.registry import available
 from playground.tokenizers.text import CharTokenizer
 from playground.traces.trace import Alternative, Draft, Hypothesis, Step, Trace
-from playground.ui import charts, compare_charts, compare_data, compare_table
+from playground.ui import charts, compare_charts, compare_controls, compare_data, compare_table
 from playground.ui.compare_data import Drawn
 
 TOKENIZER = CharTokenizer("ab\n<>&=")
@@ -196,3 +197,24 @@ def test_a_column_of_which_nothing_is_known_is_left_out():
     names = [column.name for column in compare_table.told_columns(rows)]
     assert "perplexity" in names
     assert not {"judge_perplexity", "accepted", "self_bleu"} & set(names)
+
+
+def test_a_label_at_the_edge_stands_inside_the_chart():
+    loop, varied = some_figures()
+    rows = compare_charts.scatter_rows(
+        ["a rather long name of a lane", "b"], [loop, varied], None, by_judge=False
+    )
+    assert rows[0]["side"] != "right"
+
+
+def test_the_preselected_second_model_and_judge_share_the_tokens():
+    cards = available("text")
+    for model in cards:
+        kin = compare_controls.kin_of(model, cards)
+        assert model not in kin
+        assert compare_controls.draft_of(kin, cards) in [*kin, "none"]
+        judge = compare_controls.judge_of(model, kin, cards)
+        assert judge in [*kin, "none"]
+        assert "ngram" not in judge
+    kin = compare_controls.kin_of("prose-bpe-transformer", cards)
+    assert compare_controls.draft_of(kin, cards) == "prose-bpe-draft"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 
 from playground.comparison import LaneResult
@@ -74,10 +74,17 @@ def test_nothing_that_was_written_becomes_markup():
     assert "".join(tags.text).count(HOSTILE) >= 4  # prompt, settings, texts
 
 
+def test_only_a_link_of_the_web_becomes_one():
+    story = a_story()
+    assert '<a href="http://here/' in report.to_html(story)
+    for link in ("javascript:alert(1)", "data:text/html,x", ""):
+        assert "<a " not in report.to_html(replace(story, link=link))
+
+
 def test_the_report_fetches_nothing():
     html = report.to_html(a_story())
     assert "default-src 'none'" in html
-    assert not re.search(r"(?:src|href)\s*=\s*[\"']?\s*(?:https?:)?//", html)
+    assert not re.search(r"src\s*=\s*[\"']?\s*(?:https?:)?//", html)
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
 
