@@ -15,7 +15,9 @@ LEVELS = 4
 TOLERANCE = 1e-5
 FAMILY_SIZES = {  # of 28x28 grey pictures
     "gated-pixelcnn": {"channels": 60, "n_layer": 8},
-    "pixelcnn": {"channels": 64, "n_layer": 8},
+    "pixelcnn": {"channels": 128, "n_layer": 10},
+    "row-lstm": {"channels": 64, "n_layer": 4},
+    "diagonal-bilstm": {"channels": 48, "n_layer": 3},
 }
 
 

@@ -22,6 +22,7 @@ from playground.errors import ConfigError, DataError, PlaygroundError
 from playground.evaluation.bits_per_dim import bits_per_dim
 from playground.models import FAMILIES
 from playground.models.base import count_parameters
+from playground.models.raster import Raster
 from playground.tokenizers.image import ImageTokenizer
 from train.config import parse_config
 from train.loop import (
@@ -172,10 +173,12 @@ def build_optimizers(config: Config, model: torch.nn.Module) -> list[torch.optim
     return [muon, adamw]
 
 
-def picture_loss(model, inputs, targets, labels, precision: str) -> torch.Tensor:
-    """Return the mean surprisal of values (B, T) in nats; in bfloat16, weights stay float32."""
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        logits = model(inputs, labels)
+def picture_loss(model, targets, labels, bos: int, precision: str) -> torch.Tensor:
+    """Return the mean surprisal of pictures (B, T) in nats; in bfloat16, weights stay float32."""
+    with torch.autocast(targets.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        if isinstance(model, Raster):
+            return model.nats(targets, labels).mean()
+        logits = model(F.pad(targets[:, :-1], (1, 0), value=bos))  # teacher forcing
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
 
@@ -259,13 +262,12 @@ def train(config: Config) -> int:
         is_told = torch.rand(len(labels)) >= config.class_dropout
         labels = torch.where(is_told, labels, n_class).to(config.device) if n_class else None
         targets = targets.to(config.device)  # (B, T)
-        inputs = F.pad(targets[:, :-1], (1, 0), value=tokenizer.bos_token)  # teacher forcing
         scale = learning_rate_scale(step, config.steps, config.warmup)
         for optimizer, rates in zip(optimizers, peaks, strict=True):
             optimizer.zero_grad(set_to_none=True)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
-        loss = picture_loss(model, inputs, targets, labels, precision)
+        loss = picture_loss(model, targets, labels, tokenizer.bos_token, precision)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         for optimizer in optimizers:

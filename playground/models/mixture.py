@@ -18,20 +18,32 @@ LEAST_LOG_SCALE = -7.0  # a logistic far narrower than a level; narrower ones on
 
 
 def level_logprobs(parameters: Tensor, levels: int) -> Tensor:
-    """Map weights, means and log scales (..., 3 M), M each, to log-probabilities (..., levels).
+    """Map weights, means and log scales (..., 3 M), M each, to log-probabilities (..., levels)."""
+    level = torch.arange(levels, device=parameters.device)
+    return logprobs_of(parameters.unsqueeze(-1), level, levels)
+
+
+def token_logprobs(parameters: Tensor, tokens: Tensor, levels: int) -> Tensor:
+    """Map parameters (..., 3 M) to the log-probabilities (...) of tokens (...) alone."""
+    return logprobs_of(parameters.unsqueeze(-1), tokens[..., None, None], levels).squeeze(-1)
+
+
+def logprobs_of(parameters: Tensor, level: Tensor, levels: int) -> Tensor:
+    """Map parameters (..., 3 M, 1) and levels that fit to (..., M, n) to log p (..., n).
 
     Levels stand at equal distances from -1 to 1. With sigma(b) - sigma(a) written as
     sigma(b) sigma(-a) (1 - e^(a-b)) nothing cancels, however far a level is in a tail.
     """
-    weight, mean, log_scale = parameters.float().unsqueeze(-1).chunk(3, dim=-2)  # (..., M, 1)
+    weight, mean, log_scale = parameters.float().chunk(3, dim=-2)  # (..., M, 1)
     half = 1 / (levels - 1)
-    level = torch.arange(levels, device=parameters.device) * 2 * half - 1
+    place = level * 2 * half - 1
     narrowness = torch.exp(-log_scale.clamp_min(LEAST_LOG_SCALE))
-    upper, lower = (level + half - mean) * narrowness, (level - half - mean) * narrowness
-    below_upper, above_lower = -F.softplus(-upper), -F.softplus(lower)  # log sigma(b), sigma(-a)
-    inside = below_upper + above_lower + torch.log(-torch.expm1(-2 * half * narrowness))
-    first, last = below_upper[..., :1], above_lower[..., -1:]
-    mass = torch.cat((first, inside[..., 1:-1], last), dim=-1)  # (..., M, levels)
+    below_upper = -F.softplus((mean - place - half) * narrowness)  # log sigma(b)
+    above_lower = -F.softplus((place - half - mean) * narrowness)  # log sigma(-a)
+    between = torch.log(-torch.expm1(-2 * half * narrowness))
+    mass = below_upper + above_lower + between  # (..., M, n)
+    mass = torch.where(level == 0, below_upper, mass)
+    mass = torch.where(level == levels - 1, above_lower, mass)
     return torch.logsumexp(weight.log_softmax(-2) + mass, dim=-2)
 
 

@@ -25,7 +25,12 @@ from torch.nn import functional as F
 from playground.errors import ConfigError, check_range, check_whole
 from playground.models import pixelcnn_stepping as stepping
 from playground.models.masked_conv import Above, Left, Pointwise, linear, seen_above, seen_left
-from playground.models.mixture import level_logprobs, rowwise_logprobs, spread_out
+from playground.models.mixture import (
+    level_logprobs,
+    rowwise_logprobs,
+    spread_out,
+    token_logprobs,
+)
 from playground.models.packing import forget
 from playground.models.raster import Raster, RasterState, check_picture, features_per_value
 from playground.models.rnn import logistic
@@ -123,8 +128,18 @@ class Head(nn.Module):
 
     def over(self, hidden: Tensor) -> Tensor:
         """Map hidden (B, H, W, F) to logits (B, H, W, colors, levels)."""
-        outputs = self.outer(self.inner(hidden.relu()).relu()).unflatten(-1, (self.colors, -1))
+        outputs = self.outputs(hidden)
         return level_logprobs(outputs, self.levels) if self.n_mixtures else outputs
+
+    def nats(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """Map hidden (B, H, W, F) to -log p (B, H, W, colors) of tokens of the same shape."""
+        outputs = self.outputs(hidden)
+        if self.n_mixtures:
+            return -token_logprobs(outputs, tokens, self.levels)
+        return F.cross_entropy(outputs.float().movedim(-1, 1), tokens, reduction="none")
+
+    def outputs(self, hidden: Tensor) -> Tensor:
+        return self.outer(self.inner(hidden.relu()).relu()).unflatten(-1, (self.colors, -1))
 
 
 class Block(nn.Module):

@@ -185,6 +185,17 @@ class Raster(nn.Module):
         logits = self.picture_logits(self.values(pixels.view(B, rows, per_row)), condition)
         return with_start(logits.flatten(1, 3)[:, :T])
 
+    def nats(self, tokens: Tensor, condition=None) -> Tensor:
+        """Return -log p (B, T) of every value of whole pictures (B, T), as `forward` has it.
+
+        It is what training needs; a mixture need not be spread over all levels for it.
+        """
+        c = self.config
+        labels = labels_of(condition, len(tokens), c.n_class, tokens.device)
+        pictures = tokens.view(len(tokens), c.height, c.width * c.colors)
+        hidden = self.hidden(self.values(pictures), labels)
+        return self.head.nats(hidden, pictures.unflatten(-1, (c.width, c.colors))).flatten(1)
+
     def initial_state(self, batch_size: int, condition=None) -> RasterState:
         """Return the State of `batch_size` empty prefixes, with one class each or one for all."""
         device = self.features.device

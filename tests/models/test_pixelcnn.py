@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from playground.errors import ConfigError, ContextFullError
 from playground.models import pixelcnn_kernel, pixelcnn_stepping
 from playground.models.raster import value_features
-from tests.helpers import influence, picture_model, pixels_before, random_tokens
+from tests.helpers import PICTURE_MODELS, influence, picture_model, pixels_before, random_tokens
 
 CNNS = ("pixelcnn", "gated-pixelcnn")
 
@@ -214,6 +214,16 @@ def test_sampled_pictures_are_as_frequent_as_their_probability(family):
     assert sum(counts.values()) == n
     squares = sum((counts[p] - n * exact[p]) ** 2 / (n * exact[p]) for p in exact)
     assert squares < 37.7  # chi-square, 15 degrees of freedom: one run in a thousand is above
+
+
+@pytest.mark.parametrize("name", PICTURE_MODELS)
+def test_the_nats_of_training_are_those_of_forward(name):
+    model = PICTURE_MODELS[name]()
+    levels, labels = model.config.levels, torch.tensor([1, 0]) if model.config.n_class else None
+    tokens = random_tokens(2, model.context_length, vocab_size=levels)
+    logits = model.forward(F.pad(tokens[:, :-1], (1, 0), value=levels), labels)
+    expected = F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none")
+    torch.testing.assert_close(model.nats(tokens, labels), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("levels", [2, 4, 256])
