@@ -112,6 +112,8 @@ def _samples(session: CompareSession) -> None:
         for entry in drawing:
             entry.spec = entry.spec.but(samples=int(state.widget("samples", 1)))
 
+    if state.widget("samples") is None:
+        state.set_widget("samples", max([1, *(entry.spec.samples for entry in drawing)]))
     st.number_input(
         "Samples a lane", 1, MAX_SAMPLES, key="samples", on_change=apply,
         disabled=not drawing,

@@ -22,7 +22,7 @@ from playground.decoding.processors import (
 )
 from playground.decoding.spec import COMBINATIONS, MAX_LABEL, MAX_SAMPLES, MAX_WORDS, LaneSpec
 from playground.decoding.strategy_catalogue import STRATEGIES
-from playground.errors import PlaygroundError
+from playground.errors import ConfigError, PlaygroundError
 from playground.ui import compare_actions as actions
 from playground.ui import compare_state as state
 from playground.ui import controls
@@ -105,6 +105,9 @@ class Form:
 
     def read(self, processors: tuple[Processor, ...] | None = None) -> LaneSpec:
         spec, value = self.spec, self.value
+        label = value("label", otherwise=spec.label)
+        if label in self.session.labels(besides=self.entry):
+            raise ConfigError(f"There is another {label!r} already. Choose another name.")
         strategy = value("strategy", otherwise=spec.strategy)
         combination = value("combination", otherwise=spec.combination or NONE)
         combination = "" if combination == NONE else combination
@@ -118,7 +121,7 @@ class Form:
                 for p in spec.processors
             )
         return LaneSpec(
-            label=value("label", otherwise=spec.label),
+            label=label,
             strategy=strategy,
             settings=self._values("strategy", strategy, STRATEGIES[strategy].parameters, own),
             processors=processors,

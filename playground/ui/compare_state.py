@@ -14,6 +14,7 @@ from playground.decoding.presets import DEFAULT, PRESETS
 from playground.decoding.spec import LaneSpec, specs_from_text, specs_to_text
 from playground.errors import ConfigError, PlaygroundError
 from playground.evaluation.figures import Figures
+from playground.ui.compare_charts import HUMAN
 from playground.ui.compare_data import Drawn
 from playground.ui.resources import Loaded
 
@@ -103,8 +104,12 @@ class CompareSession:
     def entry(self, number: int | None) -> Entry | None:
         return next((entry for entry in self.entries if entry.number == number), None)
 
+    def labels(self, besides: Entry | None = None) -> set[str]:
+        """Return the names that are taken: charts tell lanes apart by them."""
+        return {HUMAN} | {entry.spec.label for entry in self.entries if entry is not besides}
+
     def _fresh_label(self, label: str) -> str:
-        taken = {entry.spec.label for entry in self.entries}
+        taken = self.labels()
         others = (f"{label[:54]} {i}" for i in range(2, MAX_SPECS + 2))
         return next(name for name in (label, *others) if name not in taken)
 
@@ -124,7 +129,6 @@ def compare_session() -> CompareSession:
         session = CompareSession()
         session.replace_all(_specs_of_link(session))
         st.session_state["_compare"] = session
-        st.session_state["samples"] = max(entry.spec.samples for entry in session.entries)
     return st.session_state["_compare"]
 
 
@@ -165,6 +169,11 @@ def event(key: str, name: str) -> Any:
 def widget(key: str, otherwise: Any = None) -> Any:
     """Return what a widget holds; `otherwise` before it is drawn."""
     return st.session_state.get(key, otherwise)
+
+
+def set_widget(key: str, value: Any) -> None:
+    """Say what a widget holds before it is drawn."""
+    st.session_state[key] = value
 
 
 def take_widget(key: str) -> Any:

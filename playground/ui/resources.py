@@ -20,7 +20,7 @@ from playground.errors import PlaygroundError
 from playground.models.base import ARModel, count_parameters
 from playground.registry import ModelCard
 
-MAX_MODELS = 4  # at once in memory, for all sessions
+MAX_MODELS = 6  # at once in memory, for all sessions; a comparison takes up to three
 WAIT_S = 20.0
 
 # Small models are bound by the dispatch of operations: a second thread makes a step slower, and

@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import parse_qsl
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -9,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from playground.decoding.presets import DEFAULT, PRESETS
 from playground.decoding.processors import Processor
 from playground.decoding.spec import LaneSpec, specs_to_text
-from playground.ui import compare_actions
+from playground.ui import compare_actions, compare_state
 from tests.helpers import ROOT
 
 PAGE = str(ROOT / "pages" / "2_Compare.py")
@@ -355,3 +356,24 @@ def test_a_lane_that_changed_since_the_run_is_told():
 def test_messages_quote_visitors_without_markup():
     page = compare_page(model="![x](http://e.test/y)")
     assert "](http" not in page.warning[0].value.replace("\\", "\0")
+
+
+def test_two_lanes_cannot_have_one_name():
+    page = compare_page(lanes=link(LaneSpec("one"), LaneSpec("one"), LaneSpec("human text")))
+    assert labels(page) == ["one", "one 2", "human text 2"]
+    entry, key = edited(page, 1)
+    page.text_input(key=f"{key}.label").set_value("one").run()
+    assert "There is another 'one' already" in messages(page)
+    assert entry.spec.label == "one 2"
+
+
+def test_the_link_of_the_report_makes_the_same_texts():
+    specs = (LaneSpec("a", samples=2), LaneSpec("b", processors=(Processor("top_k", 3),)))
+    first = run(compare_page(prompt="And he ", seed="5", lanes=link(*specs)))
+    outcome = session_of(first).outcome
+    written = compare_state.address(outcome.settings, outcome.specs)
+    query = dict(parse_qsl(written.split("?")[1]))
+    second = run(compare_page(**query))
+    assert texts(second) == texts(first)
+    assert session_of(second).outcome.settings == outcome.settings
+    assert second.number_input(key="samples").value == 2
