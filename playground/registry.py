@@ -73,16 +73,20 @@ def available(modality: str) -> dict[str, ModelCard]:
     configs = [*ROOT.glob("checkpoints/*/config.json"), *ROOT.glob("runs/*/config.json")]
     for path in sorted(configs)[:MAX_FOUND]:
         folder = path.parent
-        if folder.name not in found and modality == "text":
-            found[folder.name] = ModelCard(
-                folder.name, folder.name, "text", _own_summary(folder), "", folder
-            )
+        if folder.name not in found:
+            kind, summary = _own_model(folder)
+            if kind == modality:
+                found[folder.name] = ModelCard(folder.name, folder.name, kind, summary, "", folder)
     return found
 
 
-def _own_summary(folder: Path) -> str:
+def _own_model(folder: Path) -> tuple[str, str]:
+    """Return the modality of a checkpoint and what to say of it; a damaged one counts as text."""
     try:
         config = read_config(folder)
     except PlaygroundError as error:
-        return str(error)
-    return f"A model of your own: {config['family']} ({', '.join(FAMILIES)} can be trained)."
+        return "text", str(error)
+    tokenizer = config.get("tokenizer")
+    is_image = isinstance(tokenizer, dict) and tokenizer.get("type") == "image"
+    summary = f"A model of your own: {config['family']} ({', '.join(FAMILIES)} can be trained)."
+    return "image" if is_image else "text", summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,8 +128,14 @@ def pixels_before(model, row: int, column: int) -> np.ndarray:
     return number < row * c.width + column
 
 
-def shipped_folders() -> list[Path]:
-    return sorted(path.parent for path in (ROOT / "checkpoints").glob("*/config.json"))
+def shipped_folders(modality: str = "text") -> list[Path]:
+    """Return the checkpoints of a modality, as their tokenizers tell it."""
+    found = []
+    for path in (ROOT / "checkpoints").glob("*/config.json"):
+        kind = json.loads(path.read_text(encoding="utf-8"))["tokenizer"]["type"]
+        if (kind == "image") == (modality == "image"):
+            found.append(path.parent)
+    return sorted(found)
 
 
 MODELS: dict[str, Callable[[], torch.nn.Module]] = {
@@ -164,5 +171,6 @@ PICTURE_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
 }
 
 SHIPPED: dict[str, Callable[[], torch.nn.Module]] = {
-    folder.name: (lambda folder=folder: load(folder)[0]) for folder in shipped_folders()
+    folder.name: (lambda folder=folder: load(folder)[0])
+    for folder in shipped_folders("text") + shipped_folders("image")
 }

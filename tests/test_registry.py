@@ -4,8 +4,9 @@ import pytest
 
 from playground import checkpoints, registry
 from playground.registry import MODELS, available
+from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.text import CharTokenizer
-from tests.helpers import lstm
+from tests.helpers import lstm, picture_model
 
 
 def test_every_model_of_the_table_has_a_name_of_its_own_and_words_for_a_page():
@@ -30,6 +31,13 @@ def test_a_model_trained_here_is_found(house):
     assert list(available("text")) == ["mine"]
     assert "lstm" in available("text")["mine"].summary
     assert available("image") == {}
+
+
+def test_a_model_that_draws_is_found_where_pictures_are(house):
+    model = picture_model("gated-pixelcnn")
+    checkpoints.save(house / "runs" / "drawn", model, ImageTokenizer(6, 7, 1, 5))
+    assert list(available("image")) == ["drawn"]
+    assert available("text") == {}
 
 
 def test_a_damaged_folder_is_listed_with_what_is_wrong_and_a_missing_one_is_not(house):

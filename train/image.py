@@ -309,6 +309,7 @@ def publish(config, model, tokenizer, pictures: Pictures, judged_by, seconds: fl
     info = {
         "modality": "image",
         "data": pictures.name,
+        "pictures": config.data,  # for `load_pictures`
         "licence": pictures.licence,
         "source": pictures.source,
         "split": pictures.split,
