@@ -25,6 +25,7 @@ from playground.models.packing import (
     half_if_exact,
     packed,
 )
+from playground.models.sharing import NOBODY, helper
 
 if TYPE_CHECKING:
     from playground.models.transformer import Transformer
@@ -54,19 +55,22 @@ def read_chunk(
         ContextFullError: the context has no room for N more tokens.
         IndexError: a token is not of the vocabulary.
     """
-    from playground.models.transformer_kernel import transformer_step
+    from playground.models.transformer_kernel import transformer_helper, transformer_step
 
-    N = tokens.shape[1]
+    B, N = tokens.shape
     check_room(model, state, N)
     cache = state.reserve(N)
-    if not transformer_step(
-        plan.plan,
-        tokens.contiguous().numpy(),
-        cache.buffer.array,
-        state.length,
-        NO_HIDDEN if hidden is None else hidden.numpy(),
-        NO_LOGITS if logits is None else logits.numpy(),
-    ):
+    with helper(B, transformer_helper) as mailbox:
+        is_fine = transformer_step(
+            plan.plan,
+            tokens.contiguous().numpy(),
+            cache.buffer.array,
+            state.length,
+            NO_HIDDEN if hidden is None else hidden.numpy(),
+            NO_LOGITS if logits is None else logits.numpy(),
+            mailbox,
+        )
+    if not is_fine:
         raise IndexError(f"tokens must be from 0 to {model.vocab_size - 1}")
     return cache
 
@@ -81,7 +85,8 @@ def head(model: Transformer, hidden: Tensor) -> Tensor | None:
     from playground.models.transformer_kernel import transformer_step
 
     logits = rows.new_empty(len(rows), model.vocab_size)
-    transformer_step(plan.plan, NO_TOKENS, NO_MEMORY, 0, rows[None].numpy(), logits.numpy())
+    arguments = (NO_TOKENS, NO_MEMORY, 0, rows[None].numpy(), logits.numpy(), NOBODY)
+    transformer_step(plan.plan, *arguments)
     return logits.view(*hidden.shape[:-1], model.vocab_size)
 
 

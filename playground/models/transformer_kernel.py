@@ -12,9 +12,12 @@ and addresses that `stepping.py` makes.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
-from playground.models.vector_code import LANES, dots, mix
+from playground.models.atomics import add as add_to
+from playground.models.atomics import cycles, let_others_run, load, store, swap
+from playground.models.sharing import AWAKE
+from playground.models.vector_code import LANES, dots, mix, pointer
 from playground.models.vector_math import (
     REDUCE,
     F,
@@ -96,16 +99,17 @@ def embed(plan, tokens, start, x):
 
 
 @njit
-def attention(plan, qkv, memory, start, chunk, heads):
+def attention(plan, qkv, memory, first, start, chunk, heads):
     """Rotate qkv (R, 3 C), remember keys and values, mix values into heads (R, C).
 
-    `memory` (2, B, H, capacity, D) is this layer's. All of the chunk is written before any of
-    it attends, and position i reads exactly i + 1 of what is there.
+    `memory` (2, B, H, capacity, D) is this layer's, and row `first` of it the first one's here.
+    All of the chunk is written before any of it attends, and position i reads exactly i + 1 of
+    what is there.
     """
     (_, B, H, capacity, D), C, length = memory.shape, plan[N_EMBD], plan[TABLE_LENGTH]
     turns = floats(plan[TABLE], 2 * length, D)
     for r in range(qkv.shape[0]):
-        row, at = r // chunk, start + r % chunk
+        row, at = first + r // chunk, start + r % chunk
         for h in range(H):
             if plan[POSITIONS] == ROTARY:
                 rotate(qkv[r], h * D, turns, at, length)
@@ -116,7 +120,7 @@ def attention(plan, qkv, memory, start, chunk, heads):
     scores = np.empty(start + chunk, np.float32)
     one_head = 4 * capacity * D  # bytes
     for r in range(qkv.shape[0]):
-        row, n = r // chunk, start + r % chunk + 1
+        row, n = first + r // chunk, start + r % chunk + 1
         q, out = qkv.ctypes.data + qkv.strides[0] * r, heads.ctypes.data + heads.strides[0] * r
         for h in range(H):
             k = memory.ctypes.data + one_head * (row * H + h)
@@ -124,12 +128,12 @@ def attention(plan, qkv, memory, start, chunk, heads):
 
 
 @njit
-def block(plan, layer, x, memory, start, chunk, normed, wide, heads):
+def block(plan, layer, x, memory, first, start, chunk, normed, wide, heads):
     """Add one layer's attention and perceptron to the stream x (R, C); the last three are room."""
     at, C, is_half = LAYERS + LAYER_SIZE * layer, plan[N_EMBD], plan[IS_HALF] != 0
     layer_norm(x, plan[at + NORM_ATTENTION], C, normed)
     linear(normed, C, plan[at + QKV], is_half, wide, 3 * C)
-    attention(plan, wide, memory, start, chunk, heads)
+    attention(plan, wide, memory, first, start, chunk, heads)
     linear(heads, C, plan[at + PROJECT], is_half, normed, C)
     add(x, normed, C)
     layer_norm(x, plan[at + NORM_MLP], C, normed)
@@ -157,17 +161,9 @@ def unembed(plan, x, every, logits):
     copy(wide, logits, V)
 
 
-@compiled(
-    "boolean(int64[::1], int64[:, ::1], float32[:, :, :, :, :, ::1], int64, "
-    "float32[:, :, ::1], float32[:, ::1])"
-)
-def transformer_step(plan, tokens, memory, start, hidden, logits):
-    """Read tokens (B, N) at positions `start` on; return False if one of them is unknown.
-
-    Keys and values go to memory (n_layer, 2, B, H, capacity, D), the stream after each layer to
-    hidden (n_layer + 1 or 0, R, C), the logits to logits: (B * N, V), or (B, V) of the last
-    tokens, or none. Without tokens, logits are those of what `hidden` (1, R, C) holds.
-    """
+@njit
+def read_rows(plan, tokens, memory, first, start, hidden, logits):
+    """Do `transformer_step` for a part of a batch: row `first` of the memory is its first."""
     C, R = plan[N_EMBD], tokens.size if tokens.size else hidden.shape[1]
     x = np.empty((R, padded(C)), np.float32)
     if tokens.size:
@@ -179,7 +175,8 @@ def transformer_step(plan, tokens, memory, start, hidden, logits):
         for layer in range(plan[N_LAYER]):
             if hidden.size:
                 copy(x, hidden[layer], C)
-            block(plan, layer, x, memory[layer], start, tokens.shape[1], normed, wide, heads)
+            kept, chunk = memory[layer], tokens.shape[1]
+            block(plan, layer, x, kept, first, start, chunk, normed, wide, heads)
         if hidden.size:
             copy(x, hidden[plan[N_LAYER]], C)
     else:
@@ -187,3 +184,93 @@ def transformer_step(plan, tokens, memory, start, hidden, logits):
     if logits.size:
         unembed(plan, x, R // logits.shape[0], logits)
     return True
+
+
+# The mailbox of `sharing.py`. Its first word names the job and counts the pieces that are taken:
+# job number, pieces and the next piece in one word, so that nobody takes a piece of a job that is
+# over. Whoever has a piece may read the rest, which stays as it is until all pieces are done.
+CLAIM, DONE, FAILED = 0, 8, 16
+JOB = 24  # plan and its length, tokens, B, N, memory and its shape, start, logits and their shape
+NEXT, PIECES = 1 << 8, 1 << 16  # the word is job * PIECES + pieces * NEXT + next
+
+
+@njit
+def take_pieces(mailbox):
+    """Do pieces of the job in the mailbox while there are any."""
+    address = mailbox.ctypes.data
+    while True:
+        word = load(address + 8 * CLAIM)
+        piece, pieces = word % NEXT, word % PIECES // NEXT
+        if piece >= pieces:
+            return
+        if not swap(address + 8 * CLAIM, word, word + 1):
+            continue
+        job = mailbox[JOB : JOB + 15]
+        plan = carray(pointer(job[0]), (job[1],), np.int64)
+        B, N, layers = job[3], job[4], plan[N_LAYER]
+        tokens = carray(pointer(job[2]), (B, N), np.int64)
+        shape = (layers, 2, job[6], job[7], job[8], job[9])
+        memory = carray(pointer(job[5]), shape, np.float32)
+        logits = carray(pointer(job[11]), (job[12], job[13]), np.float32)
+        size, each = job[14], job[12] // B
+        first, end = piece * size, min(B, (piece + 1) * size)
+        own = logits[first * each : end * each]
+        nothing = np.empty((0, 0, 0), np.float32)
+        if not read_rows(plan, tokens[first:end], memory, first, job[10], nothing, own):
+            store(address + 8 * FAILED, 1)
+        add_to(address + 8 * DONE, 1)
+
+
+@njit
+def share(plan, tokens, memory, start, logits, mailbox):
+    """Put the batch into the mailbox, do what pieces are left, and wait for the others."""
+    address, B = mailbox.ctypes.data, tokens.shape[0]
+    size = min(8, (B + 1) // 2)  # a tile of the products holds 8 rows at most
+    pieces = (B + size - 1) // size
+    job = mailbox[JOB : JOB + 15]
+    job[0], job[1], job[2] = plan.ctypes.data, plan.size, tokens.ctypes.data
+    job[3], job[4], job[5] = B, tokens.shape[1], memory.ctypes.data
+    job[6], job[7], job[8], job[9] = memory.shape[2:]
+    job[10], job[11] = start, logits.ctypes.data
+    job[12], job[13], job[14] = logits.shape[0], logits.shape[1], size
+    store(address + 8 * DONE, 0)
+    store(address + 8 * FAILED, 0)
+    number = load(address + 8 * CLAIM) // PIECES + 1
+    store(address + 8 * CLAIM, number * PIECES + pieces * NEXT)
+    take_pieces(mailbox)
+    while load(address + 8 * DONE) < pieces:
+        let_others_run()
+    return load(address + 8 * FAILED) == 0
+
+
+@compiled("void(int64[::1], int64)")
+def transformer_helper(mailbox, patience):
+    """Do pieces of whatever comes into the mailbox, until nothing has come for so many cycles."""
+    address = mailbox.ctypes.data
+    store(address + 8 * AWAKE, 1)
+    last, since = load(address + 8 * CLAIM), cycles()
+    take_pieces(mailbox)
+    while cycles() - since < patience:
+        word = load(address + 8 * CLAIM)
+        if word != last:
+            take_pieces(mailbox)
+            last, since = load(address + 8 * CLAIM), cycles()
+        let_others_run()
+    store(address + 8 * AWAKE, 0)
+
+
+@compiled(
+    "boolean(int64[::1], int64[:, ::1], float32[:, :, :, :, :, ::1], int64, "
+    "float32[:, :, ::1], float32[:, ::1], int64[::1])"
+)
+def transformer_step(plan, tokens, memory, start, hidden, logits, mailbox):
+    """Read tokens (B, N) at positions `start` on; return False if one of them is unknown.
+
+    Keys and values go to memory (n_layer, 2, B, H, capacity, D), the stream after each layer to
+    hidden (n_layer + 1 or 0, R, C), the logits to logits: (B * N, V), or (B, V) of the last
+    tokens, or none. Without tokens, logits are those of what `hidden` (1, R, C) holds. With a
+    mailbox the rows are shared with its helper.
+    """
+    if mailbox.size and tokens.shape[0] > 1 and logits.size and not hidden.size:
+        return share(plan, tokens, memory, start, logits, mailbox)
+    return read_rows(plan, tokens, memory, 0, start, hidden, logits)

@@ -26,6 +26,7 @@ WIDE, PAIR = (4, 2) if HAS_LONG_VECTORS else (2, 1)  # panels of a tile of 1 and
 SKEW = 16  # values between rows, lest rows of 2^n values fight over the same cache lines
 REDUCE = {"reassoc", "contract", "nsz"}  # what sums need to be vectorised
 F = np.float32
+SHARED = ("atomics.py", "vector_code.py", "vector_math.py")  # compiled into every kernel
 
 
 def compiled(signature: str):
@@ -50,7 +51,7 @@ def compiled(signature: str):
 def shared_sources() -> list[tuple[float, int]]:
     """Return time and size of the modules that are compiled into every kernel."""
     folder = Path(__file__).parent
-    found = [(folder / name).stat() for name in ("vector_code.py", "vector_math.py")]
+    found = [(folder / name).stat() for name in SHARED]
     return [(file.st_mtime, file.st_size) for file in found]
 
 
