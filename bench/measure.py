@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from playground.models.sharing import set_kernel_threads
+
 Run = Callable[[], float]  # does the work once; returns its figure, such as tokens/s
 
 
@@ -42,13 +44,14 @@ class Row:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Give torch `number` threads for a while."""
-    before = torch.get_num_threads()
+    """Give torch and our kernels `number` threads for a while."""
+    before, kernels = torch.get_num_threads(), set_kernel_threads(number)
     torch.set_num_threads(number)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        set_kernel_threads(kernels)
 
 
 def synchronize(device: str) -> None:

@@ -83,7 +83,7 @@ def tell(
     """
     depth, _, vocab_size = stages.shape
     n = min(n_candidates, vocab_size)
-    logprobs = stages.log_softmax(-1, dtype=torch.float64)  # (S, R, V)
+    logprobs = stages.float().log_softmax(-1)  # (S, R, V); doubles would cost three times as much
     raw = logprobs[0]
     likely = raw.topk(n).indices
     if depth > 1:
@@ -96,6 +96,7 @@ def tell(
     ids = torch.cat((likely, tokens[:, None]), dim=1)  # (C, n_ids)
     found = logprobs.gather(2, ids.expand(depth, -1, -1))  # (S, C, n_ids)
     above = (logprobs[0] > found[0, :, -1:]).sum(-1, keepdim=True)
+    found = found.double()
     facts = torch.cat(  # integers become doubles, exactly
         (ids, found.transpose(0, 1).flatten(1), minus_entropy, above, kept), dim=1
     )
