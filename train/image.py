@@ -270,6 +270,11 @@ def train(config: Config) -> int:
         loss = picture_loss(model, targets, labels, tokenizer.bos_token, precision)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        if not norm.isfinite():
+            raise ConfigError(
+                f"The gradient of step {step + 1} is {norm.item()}: training cannot go on. Lower "
+                "--muon-rate and --learning-rate, or try --precision float32."
+            )
         for optimizer in optimizers:
             optimizer.step()
 

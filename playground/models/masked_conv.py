@@ -42,6 +42,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.stack([F.linear(row, weight, bias) for row in x])
 
 
+def channels_first(x: Tensor) -> Tensor:
+    """Return x (B, H, W, n) as (B, n, H, W), in memory too.
+
+    A view would make convolutions work on channels-last memory, for which torch 2.11 computes
+    wrong gradients of dilated weights in bfloat16 on a CPU (32x32 pictures, 36 channels: NaN).
+    """
+    return x.permute(0, 3, 1, 2).contiguous()
+
+
 class Pointwise(nn.Linear):
     """A 1x1 convolution of type B: a group of channels sees itself and those before it."""
 

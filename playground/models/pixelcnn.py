@@ -24,7 +24,15 @@ from torch.nn import functional as F
 
 from playground.errors import ConfigError, check_range, check_whole
 from playground.models import pixelcnn_stepping as stepping
-from playground.models.masked_conv import Above, Left, Pointwise, linear, seen_above, seen_left
+from playground.models.masked_conv import (
+    Above,
+    Left,
+    Pointwise,
+    channels_first,
+    linear,
+    seen_above,
+    seen_left,
+)
 from playground.models.mixture import (
     level_logprobs,
     rowwise_logprobs,
@@ -176,7 +184,7 @@ class PixelCNN(Raster):
             nn.init.zeros_(block.widen.weight)
 
     def hidden(self, values: Tensor, labels: Tensor | None) -> Tensor:
-        x = values.permute(0, 3, 1, 2)
+        x = channels_first(values)
         x = self.above.over(x) + self.left.over(x)
         for block in self.blocks:
             x = block.over(x)
@@ -288,7 +296,7 @@ class GatedPixelCNN(Raster):
 
     def hidden(self, values: Tensor, labels: Tensor | None) -> Tensor:
         biases = self.class_biases(labels)
-        v = h = values.permute(0, 3, 1, 2)
+        v = h = channels_first(values)
         for i, layer in enumerate(self.layers):
             v, h = layer.over(v, h, None if biases is None else biases[i])
         return h.permute(0, 2, 3, 1)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from playground.errors import ConfigError, check_whole
-from playground.models.masked_conv import Above, Left, Pointwise, linear
+from playground.models.masked_conv import Above, Left, Pointwise, channels_first, linear
 from playground.models.pixelcnn import Head
 from playground.models.raster import Raster, RasterState, check_picture, features_per_value
 from playground.models.rnn import logistic
@@ -102,7 +102,7 @@ class Entry(nn.Module):
 
     def over(self, values: Tensor) -> Tensor:
         """Map values (B, H, W, D) to (B, C, H, W)."""
-        x = values.permute(0, 3, 1, 2)
+        x = channels_first(values)
         return self.above.over(x) + self.left.over(x)
 
 
@@ -273,7 +273,7 @@ class DiagonalBiLSTM(Raster):
         self.head = Head(config.channels, config.colors, config.levels)
 
     def hidden(self, values: Tensor, labels: Tensor | None) -> Tensor:
-        x, itself = self.entry.over(values), self.itself(values).permute(0, 3, 1, 2)
+        x, itself = self.entry.over(values), channels_first(self.itself(values))
         for layer in self.layers:
             x = layer.over(x, itself)
         return x.permute(0, 2, 3, 1)

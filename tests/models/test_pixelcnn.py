@@ -216,6 +216,21 @@ def test_sampled_pictures_are_as_frequent_as_their_probability(family):
     assert squares < 37.7  # chi-square, 15 degrees of freedom: one run in a thousand is above
 
 
+def test_gradients_in_bfloat16_are_those_of_float32_up_to_rounding():
+    model = picture_model(
+        "gated-pixelcnn", height=32, width=32, channels=36, dilation_cycle=3, scale=0.1
+    ).requires_grad_()
+    tokens, found = random_tokens(2, 1024, vocab_size=5), []
+    for is_half in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+            loss = model.nats(tokens).mean()
+        loss.backward()
+        found.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    for name, exact in found[0].items():
+        assert (found[1][name] - exact).norm() < 0.2 * exact.norm(), name
+
+
 @pytest.mark.parametrize("name", PICTURE_MODELS)
 def test_the_nats_of_training_are_those_of_forward(name):
     model = PICTURE_MODELS[name]()
