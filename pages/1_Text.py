@@ -7,8 +7,8 @@ from playground.errors import ContextFullError, PlaygroundError
 from playground.inspection.attention import HasAttention
 from playground.registry import available
 from playground.ui import actions, controls, resources, state, views
-from playground.ui.compare_controls import kin_of
 from playground.ui.lane_controls import lane_controls
+from playground.ui.relatives import draft_of, kin_of
 from playground.ui.resources import Loaded
 from playground.ui.state import TextSession
 
@@ -25,6 +25,7 @@ with st.sidebar:
         loaded = resources.load_model(card)
         prompt = controls.prompt_area()
         kin = kin_of(card.name, cards)
+        kin.sort(key=lambda name: name != draft_of(kin, cards))  # the likeliest draft first
         lane = lane_controls(
             loaded.tokenizer, kin, lambda name: resources.load_model(cards[name]).model
         )

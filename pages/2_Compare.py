@@ -12,6 +12,7 @@ from playground.ui import controls
 from playground.ui.compare_editor import lane_dialog
 from playground.ui.compare_results import results
 from playground.ui.compare_state import CompareSession, Settings
+from playground.ui.relatives import kin_of
 from playground.ui.resources import Loaded
 
 controls.page_setup("Compare")
@@ -68,4 +69,4 @@ board(session, settings, loaded, shown)
 results(session)
 entry = session.entry(session.editing)
 if entry is not None:
-    lane_dialog(session, entry, compare.kin_of(settings.model, cards))
+    lane_dialog(session, entry, kin_of(settings.model, cards))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
-
 import streamlit as st
 
-from playground.checkpoints import read_config
 from playground.decoding.presets import PRESETS
 from playground.decoding.spec import MAX_SAMPLES, LaneSpec
 from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import available_devices, describe_device
-from playground.errors import PlaygroundError
 from playground.registry import ModelCard
 from playground.ui import compare_state as state
 from playground.ui import controls
 from playground.ui.compare_data import explanation
 from playground.ui.compare_state import NONE, CompareSession, Settings
+from playground.ui.relatives import draft_of, judge_of, kin_of
 
 MAX_LENGTH = 2000
 BY_HAND = "by hand"
@@ -48,12 +43,12 @@ def settings(session: CompareSession, cards: dict[str, ModelCard]) -> Settings:
     kin = kin_of(model, cards)
     with st.expander("Second model, judge, device"):
         second = _choice(
-            "second", "Second model", [NONE, *kin], draft_of(kin, cards),
+            "second", "Second model", [NONE, *kin], draft_of(kin, cards) or NONE,
             "Drafts for speculative decoding, is the amateur of contrastive decoding and the "
             "partner of an ensemble. Only models with the same tokens are offered.",
         )  # fmt: skip
         judge = _choice(
-            "judge", "Judge", [NONE, *cards], judge_of(model, kin, cards),
+            "judge", "Judge", [NONE, *cards], judge_of(model, kin, cards) or NONE,
             "Another model that says how likely the texts are; the model itself likes what it "
             "wrote. A judge with other tokens is compared best in bits a character.",
         )  # fmt: skip
@@ -81,27 +76,6 @@ def add_lane_list(session: CompareSession, on_change) -> None:
         placeholder="Add a lane: choose a way to decode", label_visibility="collapsed",
         on_change=on_change, args=(session,), width="stretch",
     )  # fmt: skip
-
-
-def kin_of(model: str, cards: dict[str, ModelCard]) -> list[str]:
-    """Return the other models whose tokens mean the same, the smallest first."""
-    own = _tokens_of(cards[model])
-    kin = [name for name, card in cards.items() if name != model and _tokens_of(card) == own]
-    return sorted(kin, key=lambda name: _size(cards[name])) if own else []
-
-
-def draft_of(kin: list[str], cards: dict[str, ModelCard]) -> str:
-    """Return the model that was made to be a draft, or else the cheapest: counts, the smallest."""
-    named = [name for name in kin if name.endswith("-draft")]
-    counted = [name for name in kin if _family(cards[name]) == "ngram"]
-    return next(iter([*named, *counted, *kin]), NONE)
-
-
-def judge_of(model: str, kin: list[str], cards: dict[str, ModelCard]) -> str:
-    """Return another neural model of the same tokens that is not much smaller; none without."""
-    least = _size(cards[model]) / 3
-    judges = [n for n in kin if _family(cards[n]) != "ngram" and _size(cards[n]) >= least]
-    return judges[-1] if judges else NONE
 
 
 def _samples(session: CompareSession) -> None:
@@ -155,36 +129,6 @@ def _number(key: str, label: str, low: int, high: int, default: int, help: str) 
                 f"{high}. The default is used instead."
             )
     return st.number_input(label, low, high, default, key=key, bind="query-params", help=help)
-
-
-def _tokens_of(card: ModelCard) -> str:
-    """Return a fingerprint of a model's tokenizer; empty if it cannot be read."""
-    return _facts(card)[0]
-
-
-def _family(card: ModelCard) -> str:
-    return _facts(card)[1]
-
-
-def _size(card: ModelCard) -> int:
-    path = card.folder / "model.safetensors"
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _facts(card: ModelCard) -> tuple[str, str]:
-    path = card.folder / "config.json"
-    written = path.stat().st_mtime_ns if path.is_file() else 0
-    return _facts_of(str(card.folder), written)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _facts_of(folder: str, written: int) -> tuple[str, str]:
-    try:
-        config = read_config(Path(folder))
-    except PlaygroundError:
-        return "", ""  # told when somebody wants to use it
-    tokens = json.dumps(config.get("tokenizer"), sort_keys=True)
-    return hashlib.sha256(tokens.encode()).hexdigest(), str(config.get("family"))
 
 
 def strategy_help(name: str) -> str:

@@ -12,7 +12,7 @@ from playground.evaluation.figures import figures
 from playground.registry import available
 from playground.tokenizers.text import CharTokenizer
 from playground.traces.trace import Alternative, Draft, Hypothesis, Step, Trace
-from playground.ui import charts, compare_charts, compare_controls, compare_data, compare_table
+from playground.ui import charts, compare_charts, compare_data, compare_table, relatives
 from playground.ui.compare_data import Drawn
 
 TOKENIZER = CharTokenizer("ab\n<>&=")
@@ -210,11 +210,11 @@ def test_a_label_at_the_edge_stands_inside_the_chart():
 def test_the_preselected_second_model_and_judge_share_the_tokens():
     cards = available("text")
     for model in cards:
-        kin = compare_controls.kin_of(model, cards)
+        kin = relatives.kin_of(model, cards)
         assert model not in kin
-        assert compare_controls.draft_of(kin, cards) in [*kin, "none"]
-        judge = compare_controls.judge_of(model, kin, cards)
-        assert judge in [*kin, "none"]
+        assert relatives.draft_of(kin, cards) in [*kin, ""]
+        judge = relatives.judge_of(model, kin, cards)
+        assert judge in [*kin, ""]
         assert "ngram" not in judge
-    kin = compare_controls.kin_of("prose-bpe-transformer", cards)
-    assert compare_controls.draft_of(kin, cards) == "prose-bpe-draft"
+    kin = relatives.kin_of("prose-bpe-transformer", cards)
+    assert relatives.draft_of(kin, cards) == "prose-bpe-draft"
