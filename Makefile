@@ -52,6 +52,7 @@ $(RUN):
 
 $(VENV)/app.stamp: requirements.txt | $(RUN)
 	$(RUN) -m pip install -r requirements.txt
+	$(RUN) -m playground warm-up
 	touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/app.stamp

@@ -1,4 +1,4 @@
-"""The command line: python -m playground {models,decode,compare}.
+"""The command line: python -m playground {models,warm-up,decode,compare}.
 
 Both draw from the stream that the pages draw from: `decode` prints a text as it is decided, or
 its whole Trace as JSON; `compare` prints one row of figures a lane.
@@ -31,6 +31,7 @@ from playground.decoding.spec import COMBINATIONS, MAX_SAMPLES, LaneSpec, specs_
 from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import check_device
 from playground.errors import ConfigError, PlaygroundError
+from playground.models.base import warm_up
 from playground.registry import available
 
 COLUMNS = (
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m playground", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("models", help="name the models that are here")
+    commands.add_parser("warm-up", help="compile what the models need, once on a machine")
 
     one = commands.add_parser("decode", help="write a text, or tell its trace")
     _common(one)
@@ -264,6 +266,9 @@ def main(argv: list[str] | None = None) -> int:
         if given.command == "models":
             for card in available("text").values():
                 print(f"{card.name}\t{card.title}")
+        elif given.command == "warm-up":
+            for card in available("text").values():
+                warm_up(load(card.folder)[0])
         else:
             {"decode": decode, "compare": compare}[given.command](given)
     except PlaygroundError as error:

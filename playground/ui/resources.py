@@ -17,11 +17,12 @@ import torch
 
 from playground.checkpoints import load, read_config
 from playground.errors import PlaygroundError
-from playground.models.base import ARModel, count_parameters
+from playground.models.base import ARModel, count_parameters, warm_up
 from playground.registry import ModelCard
 
 MAX_MODELS = 6  # at once in memory, for all sessions; a comparison takes up to three
 WAIT_S = 20.0
+READING = "Reading the model … the first one on a machine is compiled, which takes some seconds"
 
 # Small models are bound by the dispatch of operations: a second thread makes a step slower, and
 # two sessions that compute at once fill two cores anyway (`python -m bench decode`).
@@ -73,12 +74,11 @@ def load_model(card: ModelCard, device: str = "cpu") -> Loaded:
     return _load(card.name, str(card.folder), written, device, card)
 
 
-@st.cache_resource(max_entries=MAX_MODELS, show_spinner="Reading the model …")
+@st.cache_resource(max_entries=MAX_MODELS, show_spinner=READING)
 def _load(name: str, folder: str, written: int, device: str, _card: ModelCard) -> Loaded:
     model, tokenizer = load(Path(folder), device)
     info = read_config(Path(folder)).get("info") or {}
-    with torch.inference_mode():  # the first step imports kernels: seconds that no click shall pay
-        model.step(torch.tensor([[tokenizer.bos_token]], device=device), model.initial_state(1))
+    warm_up(model)  # no click shall pay for it
     loaded = Loaded(_card, model, tokenizer, info, count_parameters(model))
     # What lives as long as the server need not be visited by every garbage collection.
     gc.collect()
