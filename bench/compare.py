@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bench import peers
-from bench.decode import PROCESSORS, PROMPT, Options
+from bench.decode import BOTH, PRECISIONS, PROCESSORS, PROMPT, Options, beside_best
 from bench.measure import Row, Run, compare, seconds_of
 from playground.checkpoints import load
 from playground.decoding.beam import BeamSearch
@@ -63,22 +63,37 @@ def our_search(model, strategy: Strategy, tokens: int, device: str) -> Run:
     return lambda: tokens / seconds_of(work, device)
 
 
+def sizes(options: Options) -> Iterator[tuple[peers.Size, int]]:
+    """Yield the sizes to measure, and how many tokens to make with each."""
+    if options.is_quick:
+        yield peers.TINY, 6
+    else:
+        yield from ((peers.CHARACTERS, 48), (peers.PIECES, 48), (LARGE, 16))
+
+
+def beside_generate(size: peers.Size, tokens: int, ours, times: int, options: Options, **how):
+    """Return the figures of ours beside `times` calls of `generate` at its best precision."""
+    theirs = {
+        name: their_calls(
+            peers.theirs(size, options.device, dtype).eval(), times, tokens, options.device, **how
+        )
+        for name, dtype in PRECISIONS.items()
+    }
+    figures = beside_best(ours, theirs, options, min(options.rounds, 5))
+    calls = f"{times} x " if times > 1 else ""
+    return figures | {"peer": f"{calls}{peers.GPT2}.generate, {figures['peer']}"}
+
+
 def lanes_beside_calls(options: Options) -> Iterator[Row]:
     """Eight sampling lanes of one prompt beside eight single calls."""
-    sizes = (peers.TINY,) if options.is_quick else (peers.CHARACTERS, peers.PIECES, LARGE)
-    for size in sizes:
-        tokens = 6 if options.is_quick else 16 if size is LARGE else 48
-        model = peers.ours(size, options.device).eval()
-        peer = peers.theirs(size, options.device).eval()
+    how = {"do_sample": True, "temperature": 0.8, "top_k": 50}
+    for size, tokens in sizes(options):
+        model = peers.ours_shipped(size, options.device)
         lanes = [Lane(Sample(), PROCESSORS, seed=1, sample=s) for s in range(LANES)]
         ours = our_lanes(model, lanes, tokens, options.device)
-        theirs = their_calls(
-            peer, LANES, tokens, options.device, do_sample=True, temperature=0.8, top_k=50
-        )
-        rounds = min(options.rounds, 5)
-        yield Row("compare", f"{LANES} lanes, {size.name}", "tokens/s",
-                  peer=f"{LANES} x {peers.GPT2}.generate", device=options.device,
-                  **compare(ours, theirs, options.threads, rounds))  # fmt: skip
+        figures = beside_generate(size, tokens, ours, LANES, options, **how)
+        yield Row("compare", f"{LANES} lanes, {size.name}", "tokens/s", device=options.device,
+                  **figures)  # fmt: skip
 
 
 def lanes_beside_one(options: Options) -> Iterator[Row]:
@@ -94,8 +109,8 @@ def lanes_beside_one(options: Options) -> Iterator[Row]:
 
             return lambda: 1000 * seconds_of(work, options.device) / tokens
 
-        figures = compare(seconds(lanes), seconds(lanes[:1]), options.threads[:1], options.rounds,
-                          less_is_better=True)  # fmt: skip
+        figures = compare(seconds(lanes), seconds(lanes[:1]), options.threads, options.rounds,
+                          less_is_better=True, in_kernels=BOTH)  # fmt: skip
         yield Row("compare", f"{LANES} lanes, {name}", "ms", peer="ours, 1 lane",
                   device=options.device, **figures)  # fmt: skip
         if options.is_quick:
@@ -104,16 +119,13 @@ def lanes_beside_one(options: Options) -> Iterator[Row]:
 
 def beams(options: Options) -> Iterator[Row]:
     """Beam search with five beams, its tree traced, beside `generate` with five beams."""
-    sizes = (peers.TINY,) if options.is_quick else (peers.CHARACTERS, peers.PIECES, LARGE)
-    for size in sizes:
-        tokens = 6 if options.is_quick else 16 if size is LARGE else 48
-        model = peers.ours(size, options.device).eval()
-        peer = peers.theirs(size, options.device).eval()
+    for size, tokens in sizes(options):
+        model = peers.ours_shipped(size, options.device)
         ours = our_search(model, BeamSearch(BEAMS), tokens, options.device)
-        theirs = their_calls(peer, 1, tokens, options.device, do_sample=False, num_beams=BEAMS)
-        yield Row("compare", f"{BEAMS} beams, {size.name}", "tokens/s",
-                  peer=f"{peers.GPT2}.generate", device=options.device,
-                  **compare(ours, theirs, options.threads, min(options.rounds, 5)))  # fmt: skip
+        how = {"do_sample": False, "num_beams": BEAMS}
+        figures = beside_generate(size, tokens, ours, 1, options, **how)
+        yield Row("compare", f"{BEAMS} beams, {size.name}", "tokens/s", device=options.device,
+                  **figures)  # fmt: skip
 
 
 def drafts(options: Options) -> Iterator[Row]:
@@ -133,12 +145,12 @@ def drafts(options: Options) -> Iterator[Row]:
 
         ways = {f"draft {draft_name}, {n} guesses": SpeculativeDecoding(
                     do_sample=False, num_assistant_tokens=n, draft_name=draft_name, draft=draft)
-                for n in ((4,) if options.is_quick else (1, 2, 4, 6))}  # fmt: skip
+                for n in ((4,) if options.is_quick else (1, 3, 7))}  # fmt: skip
         ways["prompt lookup"] = PromptLookup(do_sample=False)
         for way, strategy in ways.items():
             accepted, calls = acceptance(model, tokens, strategy, length)
             figures = compare(seconds(strategy), seconds(Greedy()), options.threads[:1],
-                              options.rounds)  # fmt: skip
+                              options.rounds, in_kernels=BOTH)  # fmt: skip
             yield Row("compare", f"{name}, {way}: {accepted:.0%} accepted, {calls} calls for "
                       f"{length} tokens", "tokens/s", peer="ours, greedy",
                       device=options.device, **figures)  # fmt: skip

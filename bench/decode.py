@@ -19,6 +19,7 @@ PROMPT = [0, 1, 2, 3]
 PROCESSORS = (Processor("temperature", 0.8), Processor("top_k", 50))
 PREFIXES = (1, 64, 128, 256, 512, 768, 1023)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of the peer
+BOTH = ("ours", "theirs")  # sides of a row that compares ours with ours
 WINDOW = 16  # steps whose median stands for the last of them
 
 
@@ -79,38 +80,36 @@ def decode(options: Options) -> Iterator[Row]:
     sizes = (peers.TINY,) if options.is_quick else (peers.CHARACTERS, peers.PIECES, peers.WIDE)
     for size in sizes:
         tokens = 8 if options.is_quick else 96 if size is peers.CHARACTERS else 48
-        runs = {
-            "ours": our_decoding(peers.ours_shipped(size, options.device), options, tokens),
-            **{
+        figures = beside_best(
+            our_decoding(peers.ours_shipped(size, options.device), options, tokens),
+            {
                 name: their_decoding(
                     peers.theirs(size, options.device, dtype).eval(), options, tokens
                 )
                 for name, dtype in PRECISIONS.items()
             },
-        }
-        found = interleave(
-            {
-                (side, n): with_threads(run, n)
-                for n in options.threads
-                for side, run in runs.items()
-            },
-            options.rounds,
+            options,
         )
-        best = fastest(found, ["ours"]), fastest(found, list(PRECISIONS))
-        yield Row(
-            "decode",
-            size.name,
-            "tokens/s",
-            peer=f"{peers.GPT2}.generate, {best[1][0]}",
-            threads="/".join(str(number) for _, number in best),
-            device=options.device,
-            **paired(found[best[0]], found[best[1]]),
-        )
+        figures["peer"] = f"{peers.GPT2}.generate, {figures['peer']}"
+        yield Row("decode", size.name, "tokens/s", device=options.device, **figures)
 
 
-def with_threads(run: Run, number: int) -> Run:
+def beside_best(ours: Run, theirs: dict[str, Run], options: Options, rounds: int = 0) -> dict:
+    """Return the figures of a Row: both sides at their best thread count and precision."""
+    runs = {"ours": ours, **theirs}
+    tried = {(side, n): with_threads(run, n) for n in options.threads for side, run in runs.items()}
+    found = interleave(tried, rounds or options.rounds)
+    best = fastest(found, ["ours"]), fastest(found, list(theirs))
+    return {
+        "peer": best[1][0],
+        "threads": "/".join(str(number) for _, number in best),
+        **paired(found[best[0]], found[best[1]]),
+    }
+
+
+def with_threads(run: Run, number: int, *, in_kernels: bool) -> Run:
     def timed() -> float:
-        with threads(number):
+        with threads(number, in_kernels=in_kernels):
             return run()
 
     return timed
@@ -265,6 +264,6 @@ def lanes(options: Options) -> Iterator[Row]:
 
             return len(ways) * tokens / seconds_of(work, options.device)
 
-        figures = compare(together, in_turn, options.threads, options.rounds)
+        figures = compare(together, in_turn, options.threads, options.rounds, in_kernels=BOTH)
         yield Row("lanes", f"{k} lanes, {size.name}", "tokens/s", peer="ours, one lane at a time",
                   device=options.device, **figures)  # fmt: skip

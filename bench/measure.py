@@ -43,10 +43,14 @@ class Row:
 
 
 @contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Give torch and our kernels `number` threads for a while."""
-    before, kernels = torch.get_num_threads(), set_kernel_threads(number)
-    torch.set_num_threads(number)
+def threads(number: int, *, in_kernels: bool = False) -> Iterator[None]:
+    """Give torch `number` threads for a while; with `in_kernels` our kernels, and torch one.
+
+    The app does the latter: a second thread of torch only gets in the kernels' way.
+    """
+    before = torch.get_num_threads()
+    kernels = set_kernel_threads(number if in_kernels else 1)
+    torch.set_num_threads(1 if in_kernels else number)
     try:
         yield
     finally:
@@ -82,21 +86,28 @@ def interleave(runs: dict[object, Run], rounds: int) -> dict[object, list[float]
 
 
 def compare(
-    ours: Run, theirs: Run, tried: Sequence[int], rounds: int, *, less_is_better: bool = False
+    ours: Run,
+    theirs: Run,
+    tried: Sequence[int],
+    rounds: int,
+    *,
+    less_is_better: bool = False,
+    in_kernels: Sequence[str] = (),
 ) -> dict:
-    """Return the figures of a Row, each side at the thread count whose median is its best."""
+    """Return the figures of a Row, each side at the thread count whose median is its best.
 
-    def with_threads(run: Run, number: int) -> Run:
+    `in_kernels` names the sides whose threads are our kernels'.
+    """
+    sides = {"ours": ours, "theirs": theirs}
+
+    def with_threads(side: str, number: int) -> Run:
         def timed() -> float:
-            with threads(number):
-                return run()
+            with threads(number, in_kernels=side in in_kernels):
+                return sides[side]()
 
         return timed
 
-    sides = {"ours": ours, "theirs": theirs}
-    found = interleave(
-        {(side, n): with_threads(run, n) for n in tried for side, run in sides.items()}, rounds
-    )
+    found = interleave({(side, n): with_threads(side, n) for n in tried for side in sides}, rounds)
     pick = min if less_is_better else max
     best = {
         side: pick(tried, key=lambda n, side=side: statistics.median(found[side, n]))

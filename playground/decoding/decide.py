@@ -47,11 +47,12 @@ class Told:
     def step(self, chosen_by: str = "strategy") -> Step:
         """Return the Step; a candidate that was named twice is told once."""
         n, depth = self.n_ids, len(self.lane.stages)
-        ids = [int(i) for i in self.numbers[:n]]
+        ids = list(map(int, self.numbers[:n]))
         rows = [self.numbers[n * (1 + s) : n * (2 + s)] for s in range(depth)]
         minus_entropy, above, kept = self.numbers[-3:]
         found = dict(zip(ids, zip(*rows, strict=True), strict=True))
-        ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+        ordered = list(map(Candidate, found, found.values()))
+        ordered.sort(key=_likeliest_first)
         return Step(
             position=self.position,
             token=ids[-1],
@@ -61,10 +62,14 @@ class Told:
             entropy=max(0.0, -minus_entropy),
             kept=int(kept),
             stages=self.lane.stages,
-            candidates=tuple(Candidate(i, logprobs) for i, logprobs in ordered),
+            candidates=tuple(ordered),
             chosen_by=chosen_by,
             slid=self.slid,
         )
+
+
+def _likeliest_first(candidate: Candidate) -> tuple[float, int]:
+    return -candidate.logprobs[0], candidate.token
 
 
 def tell(

@@ -62,7 +62,7 @@ class Speculating(Settings):
 class SpeculativeDecoding(Speculating):
     """Let the model `draft` guess `num_assistant_tokens` tokens at a time."""
 
-    num_assistant_tokens: int = 5
+    num_assistant_tokens: int = 3  # and the token before: four rows, read at once by a kernel
     draft_name: str = ""
     draft: ARModel | None = field(default=None, compare=False, repr=False)
 
@@ -166,26 +166,30 @@ class DraftModel:
     def guess(self, tokens: Sequence[int], count: int) -> tuple[list[int], Tensor | None]:
         tokens = tuple(tokens)
         logits, state = self._catch_up(tokens)
-        self.states, self.read = [state], tokens
-        guesses, probs = [], []
-        for _ in range(count):
-            text = [*tokens, *guesses]
-            stages = apply_processors(logits, self.lane, self.setting.context(text, [], self.lane))
-            own = stages[-1].softmax(-1, dtype=torch.float64)
-            if self.lane.strategy.do_sample:
-                uniform = self.lane.uniform(len(text), "draft")
-                token = int(draw(own, torch.tensor([[uniform]], dtype=torch.float64)))
-            else:
-                token = int(own.argmax(-1))
-            guesses.append(token)
-            probs.append(own)
-            if len(guesses) == count or not self._has_room(state, 1):
-                break
-            row = torch.tensor([[token]], device=logits.device)
+        self.states, self.read, self.guessed = [state], tokens, []
+        shaped = []
+        while True:
+            shaped.append(self._shape(logits))
+            self.guessed.append(self._choose(shaped[-1]))
+            if len(self.guessed) == count or not self._has_room(state, 1):
+                return self.guessed, torch.cat(shaped).softmax(-1, dtype=torch.float64)
+            row = torch.tensor([self.guessed[-1:]], device=logits.device)
             logits, state = self.model.step(row, state)
             self.states.append(state)
-        self.guessed = guesses
-        return guesses, torch.cat(probs)
+
+    def _shape(self, logits: Tensor) -> Tensor:
+        """Return logits (1, V) after the lane's processors."""
+        if not self.lane.active:
+            return logits
+        text = [*self.read, *self.guessed]
+        return apply_processors(logits, self.lane, self.setting.context(text, [], self.lane))[-1]
+
+    def _choose(self, logits: Tensor) -> int:
+        if not self.lane.strategy.do_sample:
+            return int(logits.argmax(-1))
+        uniform = self.lane.uniform(len(self.read) + len(self.guessed), "draft")
+        probs = logits.softmax(-1, dtype=torch.float64)
+        return int(draw(probs, torch.tensor([[uniform]], dtype=torch.float64)))
 
     def _has_room(self, state: State, count: int) -> bool:
         limit = self.model.context_length
@@ -287,39 +291,68 @@ class Guesses:
         states: list[State],
         slid: int,
     ) -> list[Step]:
-        stages, tokens, drafts = [], [], []
-        for i in range(len(guesses) + 1):
-            context = self.setting.context(self._tokens, self._logprobs, self.lane)
-            if any(p.is_over(context)[0] for p in self.lane.active):
+        """Decide position after position until a guess is wrong; tell all of them at once."""
+        best = None  # the likeliest tokens, found at once where nothing shapes them
+        if not self.lane.active and not self.lane.strategy.do_sample:
+            best = logits.argmax(-1).tolist()
+        stages, tokens = [], []
+        for i, guess in enumerate([*guesses, None]):
+            own = self._shape(logits[i : i + 1])
+            if own is None:
                 break
-            own = apply_processors(logits[i : i + 1], self.lane, context)
-            guess = guesses[i] if i < len(guesses) else None
             own_q = None if q is None or guess is None else q[i : i + 1]
-            token = self._choose(own[-1], guess, own_q)
+            token = best[i] if best is not None else self._choose(own[-1], guess, own_q)
             stages.append(own)
             tokens.append(token)
-            if guess is not None:
-                likely = 0.0 if q is None else q[i, guess].log().item()
-                dropped = () if token == guess else tuple(guesses[i + 1 :])
-                drafts.append(Draft(guess, likely, token == guess, dropped))
             self._tokens.append(token)
-            self._logprobs.append(own[-1][0].log_softmax(-1, dtype=torch.float64)[token].item())
+            if self.lane.active:  # the next position's processors may ask for it
+                self._logprobs.append(own[-1][0].log_softmax(-1)[token].item())
             if token != guess or token == self.setting.eos_token:
                 break
         if not tokens:
             return []
         self._state, self._known = states[len(tokens) - 1], None
+        return self._tell(torch.cat(stages, dim=1), tokens, guesses, q, slid)
+
+    def _shape(self, logits: Tensor) -> Tensor | None:
+        """Return the stages (S, 1, V) of logits (1, V), None if the text is complete."""
+        if not self.lane.active:
+            return logits[None]
+        context = self.setting.context(self._tokens, self._logprobs, self.lane)
+        if any(p.is_over(context)[0] for p in self.lane.active):
+            return None
+        return apply_processors(logits, self.lane, context)
+
+    def _tell(
+        self,
+        stages: Tensor,
+        tokens: list[int],
+        guesses: list[int],
+        q: Tensor | None,
+        slid: int,
+    ) -> list[Step]:
         first = len(self._tokens) - len(tokens)
         told = tell(
-            torch.cat(stages, dim=1), torch.tensor(tokens, device=logits.device),
-            [self.lane] * len(tokens), first, n_candidates=self.setting.n_candidates,
+            stages, torch.tensor(tokens, device=stages.device), [self.lane] * len(tokens), first,
+            n_candidates=self.setting.n_candidates,
         )  # fmt: skip
+        if not self.lane.active:
+            self._logprobs += [facts.logprob_processed for facts in told]
+        likely = [0.0] * len(guesses)
+        if q is not None:
+            likely = (
+                q.gather(1, torch.tensor(guesses, device=q.device)[:, None])[:, 0].log().tolist()
+            )
         steps = []
-        for i, facts in enumerate(told):
-            draft = drafts[i] if i < len(drafts) else None
-            by = "draft" if draft is not None and draft.accepted else "strategy"
-            step = replace(facts, position=first + i, slid=slid if i == 0 else 0).step(by)
-            steps.append(replace(step, draft=draft))
+        for i, (facts, token) in enumerate(zip(told, tokens, strict=True)):
+            step = replace(facts, position=first + i, slid=slid if i == 0 else 0).step()
+            if i < len(guesses):
+                is_right = token == guesses[i]
+                dropped = () if is_right else tuple(guesses[i + 1 :])
+                draft = Draft(guesses[i], likely[i], is_right, dropped)
+                by = "draft" if is_right else "strategy"
+                step = replace(step, draft=draft, chosen_by=by)
+            steps.append(step)
         return steps
 
     def _choose(self, logits: Tensor, guess: int | None, q: Tensor | None) -> int:

@@ -56,11 +56,11 @@ class Sample(Settings):
 
     def choose(self, logits: Tensor, uniforms: Tensor | None) -> Tensor:
         """Return a token (R,) for logits (R, V) and numbers (R, 1) in [0, 1)."""
-        return draw(logits.softmax(-1, dtype=torch.float64), uniforms)
+        return draw(logits.float().softmax(-1), uniforms)
 
 
 def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
     """Return an index (R,) into weights (R, V) that need not add up to 1."""
-    cumulated = weights.cumsum(-1)
+    cumulated = weights.cumsum(-1, dtype=torch.float64)
     mark = uniforms.to(weights.device) * (cumulated[:, -1:] * BELOW_ONE)
     return torch.searchsorted(cumulated, mark, right=True)[:, 0]

@@ -74,7 +74,7 @@ STRATEGIES: dict[str, StrategyKind] = {
         "distribution, fewer calls.",
         "Leviathan et al. 2023, arXiv:2211.17192",
         (
-            _whole("num_assistant_tokens", 5, 1, MAX_GUESSES, "Tokens guessed at once."),
+            _whole("num_assistant_tokens", 3, 1, MAX_GUESSES, "Tokens guessed at once."),
             SAMPLED,
         ),
         is_single=True,

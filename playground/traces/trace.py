@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from playground.errors import TraceError
 
@@ -23,8 +23,7 @@ CHOOSERS = ("strategy", "user", "prompt", "draft")
 FATES = ("live", "pruned", "finished")
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):  # made by the dozen at every decision: a tuple is made fastest
     """One token that might have been chosen, and what the processors made of it.
 
     `logprobs[0]` is under the raw model, `logprobs[i]` after the i-th processor of the Step's
@@ -139,8 +138,10 @@ class Trace:
         for step in data["steps"]:
             step["logprob"] = _null(step["logprob"])
             step["logprob_processed"] = _null(step["logprob_processed"])
-            for candidate in step["candidates"]:
-                candidate["logprobs"] = [_null(lp) for lp in candidate["logprobs"]]
+            step["candidates"] = [
+                {"token": token, "logprobs": [_null(lp) for lp in logprobs]}
+                for token, logprobs in step["candidates"]
+            ]
             if step["draft"] is not None:
                 step["draft"]["logprob"] = _null(step["draft"]["logprob"])
         for ranked in (*data["alternatives"], *(h for row in data["search"] for h in row)):
