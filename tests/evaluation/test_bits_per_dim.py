@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from playground.checkpoints import load, read_config
 from playground.data.images import load_pictures
-from playground.errors import DataError
 from playground.evaluation import bits_per_dim as module
 from playground.evaluation.bits_per_dim import bits_per_dim, surprisal_of_pictures
 from tests.helpers import picture_model, random_tokens, shipped_folders
@@ -38,24 +37,21 @@ def test_shipped_image_models_are_small_together():
     assert sum(file.stat().st_size for file in files) < MAX_SHIPPED_MB * 10**6
 
 
-@pytest.mark.parametrize("folder", SHIPPED_IMAGES, ids=lambda folder: folder.name)
-def test_a_shipped_image_model_is_as_good_as_its_card_says(folder):
-    info = read_config(folder)["info"]
-    for key in ("data", "licence", "source", "command", "test_bits_per_dim", "parameters"):
-        assert key in info
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert info["command"] in card
-    assert f"**{info['test_bits_per_dim']}**" in card
-    assert (folder / "samples.png").is_file()
-    model, tokenizer = load(folder)
-    try:
+def test_shipped_image_models_are_as_good_as_their_cards_say():
+    for folder in SHIPPED_IMAGES:  # none so far
+        info = read_config(folder)["info"]
+        for key in ("data", "licence", "source", "command", "test_bits_per_dim", "parameters"):
+            assert key in info, folder.name
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert info["command"] in card
+        assert f"**{info['test_bits_per_dim']}**" in card
+        assert (folder / "samples.png").is_file()
+        model, tokenizer = load(folder)
         pictures = load_pictures(
             info["pictures"], size=tokenizer.height, channels=tokenizer.channels
         )
-    except DataError as error:
-        pytest.skip(str(error))
-    few = slice(0, 2000, 25)
-    tokens = torch.tensor([tokenizer.encode(p) for p in pictures.test[few]])
-    labels = torch.from_numpy(pictures.test_labels[few]) if info["classes"] else None
-    found = bits_per_dim(model, tokens, tokenizer.bos_token, labels)
-    assert found < 1.15 * info["test_bits_per_dim"]  # of another choice of pictures
+        few = slice(0, 2000, 25)
+        tokens = torch.tensor([tokenizer.encode(p) for p in pictures.test[few]])
+        labels = torch.from_numpy(pictures.test_labels[few]) if info["classes"] else None
+        found = bits_per_dim(model, tokens, tokenizer.bos_token, labels)
+        assert found < 1.15 * info["test_bits_per_dim"]  # of another choice of pictures
