@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from bench import peers
+from bench.compare_page import compare_page
 from bench.decode import BOTH, PRECISIONS, PROCESSORS, PROMPT, Options, beside_best
 from bench.measure import Row, Run, compare, seconds_of
 from playground.checkpoints import load
@@ -171,3 +172,5 @@ def compare_task(options: Options) -> Iterator[Row]:
     """All of it; `python -m bench compare`."""
     for part in (lanes_beside_calls, lanes_beside_one, beams, drafts):
         yield from part(options)
+    if not options.is_quick:  # tests look at it with the browser's
+        yield from compare_page(options)

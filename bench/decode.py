@@ -97,7 +97,11 @@ def decode(options: Options) -> Iterator[Row]:
 def beside_best(ours: Run, theirs: dict[str, Run], options: Options, rounds: int = 0) -> dict:
     """Return the figures of a Row: both sides at their best thread count and precision."""
     runs = {"ours": ours, **theirs}
-    tried = {(side, n): with_threads(run, n) for n in options.threads for side, run in runs.items()}
+    tried = {
+        (side, n): with_threads(run, n, in_kernels=side == "ours")
+        for n in options.threads
+        for side, run in runs.items()
+    }
     found = interleave(tried, rounds or options.rounds)
     best = fastest(found, ["ours"]), fastest(found, list(theirs))
     return {

@@ -20,3 +20,17 @@ def test_clicks_are_measured_from_the_click_to_the_drawn_chart(browser):
     assert whole["row"].endswith("p50")
     assert 0 < server["ours"] < whole["ours"] < 10_000
     assert 0 < browser_part["ours"] < whole["ours"]
+
+
+def test_the_bench_of_the_compare_page_waits_for_tokens_and_for_rest(browser):
+    assert browser.version
+    code = (
+        "from bench.compare_page import compare_page; from bench.decode import Options; "
+        "[print(r.ours) for r in compare_page(Options(is_quick=True))]"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                         timeout=200)  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    first, stop = map(float, run.stdout.split())
+    assert 0 < first < 20_000
+    assert 0 < stop < 20_000
