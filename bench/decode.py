@@ -203,7 +203,7 @@ def attention_of_kernel(model, memory: torch.Tensor, prefix: int) -> Callable[[]
 
     def attend() -> None:
         for layer in layers:
-            attention(plan.plan, qkv, layer, prefix, 1, heads)
+            attention(plan.plan, qkv, layer, 0, prefix, 1, heads)
 
     return attend
 
