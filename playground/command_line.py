@@ -158,10 +158,6 @@ def spec_of(given: argparse.Namespace) -> LaneSpec:
                 f"--{flag} is no setting of {given.strategy}, which has "
                 f"{', '.join(sorted(own)) or 'none'}. Leave it out, or choose another --strategy."
             )
-    if processors.get("top_k", {}).get("top_k") == 0 and "num_beams" in own:
-        raise ConfigError(
-            "top_k=0 keeps no token, and beams need some. Leave --top-k out to keep all tokens."
-        )
     if "dynatemp" in processors and "temperature" in processors:  # the middle of its range
         processors["dynatemp"] |= processors.pop("temperature")
     made = [Processor(name, **values) for name, values in processors.items()]

@@ -60,12 +60,17 @@ class LaneSpec:
         made = self._strategy(None, ((0,),))  # which also checks the settings
         beams = getattr(made, "num_beams", 1)
         for processor in self.processors:
-            if processor.name == "top_k" and 0 < processor.value < beams:
+            if processor.name != "top_k" or not processor.value < beams > 1:
+                continue
+            if processor.value == 0:
                 raise ConfigError(
-                    f"top_k={processor.value} leaves fewer tokens than num_beams={beams} needs at "
-                    f"the first position. Raise top_k to {beams}, switch it off, or take fewer "
-                    "beams."
+                    f"top_k=0 keeps no token, and num_beams={beams} needs some. Leave top_k out to "
+                    "keep all tokens."
                 )
+            raise ConfigError(
+                f"top_k={processor.value} leaves fewer tokens than num_beams={beams} needs at the "
+                f"first position. Raise top_k to {beams}, leave it out, or take fewer beams."
+            )
 
     def _strategy(self, draft: Any, words: tuple[tuple[int, ...], ...]):
         return make_strategy(

@@ -79,6 +79,11 @@ def test_words_become_tokens():
             '"processors": [["top_k", {"top_k": 2}]]}]',
             "top_k=2 leaves fewer tokens than num_beams=5",
         ),
+        (
+            '[{"strategy": "beam_search", "settings": {"num_beams": 5}, '
+            '"processors": [["top_k", {"top_k": 0}]]}]',
+            "top_k=0 keeps no token, and num_beams=5",
+        ),
         ("[" * 100_000, "no JSON"),
         ("x" * 100_001, "at most 100,000"),
     ],
