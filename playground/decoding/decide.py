@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from playground.decoding.context import Context
-from playground.decoding.lane import Lane as Lane
+from playground.decoding.lane import Lane
 from playground.traces.trace import Candidate, Step
 
 N_CANDIDATES = 20  # of the most likely tokens, raw and processed, that a Step keeps

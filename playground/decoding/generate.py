@@ -1,4 +1,4 @@
-"""Any number of lanes over one model, in lockstep: one `model.step` per position for all rows."""
+"""A Run as a stream of Steps, or as one whole Trace."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from playground.decoding.lane import Lane
-from playground.decoding.run import MAX_NEW_TOKENS as MAX_NEW_TOKENS
 from playground.decoding.run import Run
-from playground.decoding.run import device_of as device_of
-from playground.decoding.run import prefill as prefill
-from playground.decoding.window import dropped_tokens as dropped_tokens
-from playground.decoding.window import slid_before as slid_before
-from playground.decoding.window import visible_window as visible_window
 from playground.models.base import ARModel
 from playground.traces.trace import Step, Trace
 

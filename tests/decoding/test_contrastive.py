@@ -7,11 +7,12 @@ import torch
 from torch.nn import functional as F
 
 from playground.decoding.contrastive import ContrastiveSearch
-from playground.decoding.generate import generate_trace, visible_window
+from playground.decoding.generate import generate_trace
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy
+from playground.decoding.window import visible_window
 from playground.errors import ContextFullError
 from tests.helpers import MODELS, lstm, ngram, transformer
 

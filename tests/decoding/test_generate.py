@@ -6,16 +6,11 @@ import pytest
 import torch
 
 from playground.decoding.decide import score
-from playground.decoding.generate import (
-    dropped_tokens,
-    generate,
-    generate_trace,
-    slid_before,
-    visible_window,
-)
+from playground.decoding.generate import generate, generate_trace
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.decoding.strategies import Greedy, Sample
+from playground.decoding.window import dropped_tokens, slid_before, visible_window
 from playground.errors import ConfigError, ContextFullError, PromptError
 from tests.helpers import MODELS, VOCAB_SIZE, ngram, transformer
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from playground.decoding.beam import BeamSearch
-from playground.decoding.generate import device_of
 from playground.decoding.lane import Lane
-from playground.decoding.run import Run
+from playground.decoding.run import Run, device_of
 from playground.decoding.speculative import SpeculativeDecoding
 from playground.decoding.strategies import Greedy, Sample
 from playground.errors import ConfigError, ContextFullError
