@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
-_HERE = Path(__file__).parent / "components"
-
-
-def _source(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
+from playground.ui.components import source
 
 lanes = st.components.v2.component(
     "playground_compare_lanes",
     html="""<div class="host"><div class="legend"></div><div class="grid"></div>
 <div class="tip" hidden></div></div>""",
-    css=_source("compare_lanes.css") + _source("tip.css"),
-    js=_source("compare_lanes.js"),
+    css=source("compare_lanes.css") + source("tip.css"),
+    js=source("color.js") + source("compare_lanes.js"),
 )
 
 tree = st.components.v2.component(
@@ -33,6 +26,6 @@ tree = st.components.v2.component(
 <span><i class="key pruned"></i>given up</span>
 </div>
 <div class="tip" hidden></div></div>""",
-    css=_source("compare_tree.css") + _source("tip.css"),
-    js=_source("compare_tree.js"),
+    css=source("compare_tree.css") + source("tip.css"),
+    js=source("compare_tree.js"),
 )

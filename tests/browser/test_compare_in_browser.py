@@ -35,6 +35,17 @@ def texts(v) -> list[str]:
     ]
 
 
+def settled(v) -> list[str]:
+    """What every lane shows once the redraw that was under way at Stop has come."""
+    shown, deadline = texts(v), time.monotonic() + 10
+    while True:
+        time.sleep(0.5)
+        before, shown = shown, texts(v)
+        if shown == before:
+            return shown
+        assert time.monotonic() < deadline, "the texts go on growing after Stop"
+
+
 def ran(v):
     """Press Run and wait for the figures."""
     v.press("Run")
@@ -50,7 +61,7 @@ def test_three_lanes_run_and_stop_keeps_what_is_there(visitor):
     v.page.locator(TOKEN).first.wait_for()
     v.press("Stop")
     v.page.get_by_role("button", name="Run").wait_for()
-    kept = texts(v)
+    kept = settled(v)
     assert len(kept) == 3
     assert all(kept)
     time.sleep(1.0)
@@ -66,7 +77,7 @@ def test_eight_lanes_of_200_tokens_can_be_stopped(visitor):
     v.page.locator(TOKEN).first.wait_for()
     v.press("Stop")
     v.page.get_by_role("button", name="Run").wait_for()
-    kept = texts(v)
+    kept = settled(v)
     assert len(kept) == 8
     assert all(kept)
     v.page.get_by_role("heading", name="Figures").wait_for()

@@ -13,15 +13,16 @@ import streamlit as st
 _HERE = Path(__file__).parent
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Return the text of a file of this folder."""
     return (_HERE / name).read_text(encoding="utf-8")
 
 
 token_strip = st.components.v2.component(
     "playground_token_strip",
     html='<div class="legend"></div><div class="strip"></div><div class="tip" hidden></div>',
-    css=_source("strip.css") + _source("tip.css"),
-    js=_source("strip.js"),
+    css=source("strip.css") + source("tip.css"),
+    js=source("color.js") + source("strip.js"),
 )
 
 _TITLES = '<p class="title"></p><p class="facts"></p>'
@@ -35,8 +36,8 @@ candidate_bars = st.components.v2.component(
 <span><i class="key taken"></i>the choice</span><span><i class="key kept"></i>possible</span>
 <span><i class="key removed"></i>✕ removed</span><span><i class="key rest"></i>others</span>
 </div>{_TIP}</div>""",
-    css=_source("candidates.css") + _source("tip.css"),
-    js=_source("candidates.js"),
+    css=source("candidates.css") + source("tip.css"),
+    js=source("candidates.js"),
 )
 
 timeline_bars = st.components.v2.component(
@@ -50,13 +51,13 @@ timeline_bars = st.components.v2.component(
 <span><i class="key here"></i>at the cursor</span>
 <span><i class="key line"></i>entropy</span>
 </div></div>{_TIP}</div>""",
-    css=_source("timeline.css") + _source("tip.css"),
-    js=_source("timeline.js"),
+    css=source("timeline.css") + source("tip.css"),
+    js=source("timeline.js"),
 )
 
 attention_maps = st.components.v2.component(
     "playground_attention_maps",
     html='<div class="maps"><div class="grid"></div><div class="large"></div></div>',
-    css=_source("attention.css"),
-    js=_source("attention.js"),
+    css=source("attention.css"),
+    js=source("attention.js"),
 )

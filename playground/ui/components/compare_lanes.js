@@ -1,32 +1,9 @@
 // Several texts side by side, token by token, all coloured on one scale of surprisal.
 // A click on a token asks for its candidates, one on a lane's pencil for its settings.
-const LIGHT = [[255, 255, 255], [214, 230, 244], [150, 194, 226], [74, 146, 200], [8, 81, 156]]
-const DARK = [[16, 21, 28], [20, 52, 84], [24, 90, 140], [62, 142, 196], [150, 206, 246]]
 const HIGH_BITS = 8
 const BY = { s: "chosen by the strategy", d: "a draft that was accepted", u: "taken by you", p: "given" }
 const SVG = "http://www.w3.org/2000/svg"
 const PENCIL = "M3 17.2V21h3.8L17.8 9.9l-3.7-3.7L3 17.2zM20.7 7a1 1 0 0 0 0-1.4l-2.3-2.3a1 1 0 0 0-1.4 0l-1.8 1.8 3.7 3.7L20.7 7z"
-
-function ramp(stops, share) {
-  const place = Math.min(0.9999, Math.max(0, share)) * (stops.length - 1)
-  const low = Math.floor(place)
-  return stops[low].map((c, i) => Math.round(c + (stops[low + 1][i] - c) * (place - low)))
-}
-
-function luminance([r, g, b]) {
-  return (0.299 * r + 0.587 * g + 0.114 * b) / 255
-}
-
-function isDark(element) {
-  const parts = getComputedStyle(element).backgroundColor.match(/[\d.]+/g) || [255, 255, 255]
-  return luminance(parts.slice(0, 3).map(Number)) < 0.5
-}
-
-function element(tag, className) {
-  const made = document.createElement(tag)
-  made.className = className
-  return made
-}
 
 function sized(parent, count, make) {
   while (parent.children.length > count) parent.lastChild.remove()

@@ -1,29 +1,6 @@
 // Tokens as text, coloured by one number each; hovering tells all numbers, a click goes there.
-const LIGHT = [[255, 255, 255], [214, 230, 244], [150, 194, 226], [74, 146, 200], [8, 81, 156]]
 const BY = { s: "chosen by the strategy", p: "given in the prompt", u: "taken by you", d: "guessed by the draft" }
 const CLASS = { s: "", p: "prompt", u: "user", d: "draft" }
-const DARK = [[16, 21, 28], [20, 52, 84], [24, 90, 140], [62, 142, 196], [150, 206, 246]]
-
-function ramp(stops, share) {
-  const place = Math.min(0.9999, Math.max(0, share)) * (stops.length - 1)
-  const low = Math.floor(place)
-  return stops[low].map((c, i) => Math.round(c + (stops[low + 1][i] - c) * (place - low)))
-}
-
-function luminance([r, g, b]) {
-  return (0.299 * r + 0.587 * g + 0.114 * b) / 255
-}
-
-function isDark(element) {
-  const parts = getComputedStyle(element).backgroundColor.match(/[\d.]+/g) || [255, 255, 255]
-  return luminance(parts.map(Number)) < 0.5
-}
-
-function element(tag, className) {
-  const made = document.createElement(tag)
-  made.className = className
-  return made
-}
 
 // Where a token stands on the colour scale, 0 to 1.
 function shareOf(data, i, strongest) {
