@@ -40,7 +40,9 @@ def test_keys_step_and_go_back(visitor):
     v.wait_tokens(PROMPT_TOKENS + 2)
     v.page.keyboard.press("Control+ArrowLeft")
     v.wait_text(f"What can come at position {PROMPT_TOKENS + 2}")
-    assert v.page.locator(".st-key-strip .token.later").count() == 1
+    later = v.page.locator(".st-key-strip .token.later")
+    later.first.wait_for()  # the strip is drawn after the text beside it
+    assert later.count() == 1
 
 
 def test_the_same_link_gives_the_same_tokens_and_another_seed_others(visitor):
