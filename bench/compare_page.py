@@ -81,6 +81,6 @@ def compare_page(options: Options) -> Iterator[Row]:
         low, _, high = statistics.quantiles(found, n=4) if len(found) > 1 else found * 3
         yield Row(
             "compare", f"page, {len(LANES)} lanes x {length}: {what}",
-            ours=middle, peer="the limit", theirs=limit, ratio=limit / middle, spread=(high - low) / middle, runs=len(found),
-            **said,
+            ours=middle, peer="the limit", theirs=limit, ratio=limit / middle,
+            spread=(high - low) / middle, runs=len(found), **said,
         )  # fmt: skip
