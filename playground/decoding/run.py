@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -19,15 +18,10 @@ from playground.decoding.search import Move, Search, SearchStrategy, View
 from playground.decoding.speculative import Guesses, Setting, Speculating
 from playground.decoding.window import dropped_tokens, slid_before, visible_window
 from playground.errors import PromptError, check_whole
-from playground.models.base import ARModel, State
+from playground.models.base import ARModel, State, device_of
 from playground.traces.trace import Step, Trace
 
 MAX_NEW_TOKENS = 20_000
-
-
-def device_of(model: ARModel) -> torch.device:
-    """Return where the model's numbers are."""
-    return next(chain(model.parameters(), model.buffers())).device
 
 
 def check_prefix(model: ARModel, tokens: Sequence[int]) -> None:

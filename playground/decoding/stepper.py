@@ -17,12 +17,12 @@ from torch import Tensor
 from playground.decoding.contrastive import ContrastiveSearch, look_ahead
 from playground.decoding.decide import N_CANDIDATES, Told, apply_processors, score, tell
 from playground.decoding.lane import Lane
-from playground.decoding.run import device_of, prefill
+from playground.decoding.run import prefill
 from playground.decoding.search import SearchStrategy
 from playground.decoding.speculative import Begun, Guesses, Setting, Speculating
 from playground.decoding.window import dropped_tokens, slid_before, visible_window
 from playground.errors import ConfigError, ContextFullError
-from playground.models.base import ARModel, State
+from playground.models.base import ARModel, State, device_of
 from playground.traces.trace import Step, Trace
 
 KEPT_STATES = 24  # prefixes whose State stays at hand; others are read again

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from playground.models.base import ARModel
+from playground.models.base import ARModel, device_of
 
 BATCH_TOKENS = 32_768
 
@@ -21,7 +21,7 @@ def surprisal_of_pictures(
 
     `condition` (N,) are classes, for a model that knows some.
     """
-    device = next(iter(model.state_dict().values())).device
+    device = device_of(model)
     rows_at_once, found = max(1, BATCH_TOKENS // tokens.shape[1]), []
     for start in range(0, len(tokens), rows_at_once):
         rows = slice(start, start + rows_at_once)

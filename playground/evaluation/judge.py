@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from playground.errors import PlaygroundError, PromptError, check_whole
-from playground.models.base import ARModel
+from playground.models.base import ARModel, device_of
 
 MAX_LOGITS = 2**24  # at once: 64 MB
 
@@ -191,7 +191,7 @@ class Piece:
 @torch.inference_mode()
 def _read(model: ARModel, pieces: Sequence[Piece]) -> list[list[float]]:
     """Return log p of the fresh tokens of each piece, reading pieces of like length together."""
-    device = next(iter(model.state_dict().values())).device
+    device = device_of(model)
     order = sorted(range(len(pieces)), key=lambda i: -len(pieces[i].tokens))
     found: list[list[float]] = [[] for _ in pieces]
     while order:

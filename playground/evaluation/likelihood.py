@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from playground.models.base import ARModel
+from playground.models.base import ARModel, device_of
 
 DEFAULT_WINDOW = 1024  # for models without a limit of their own
 BATCH_TOKENS = 8192
@@ -27,7 +27,7 @@ def negative_log_likelihood(
     stride = max(1, window // 2)
     tokens = tokens[:max_tokens] if max_tokens is not None else tokens
     starts = list(range(0, max(1, len(tokens) - window + stride), stride))
-    device = next(iter(model.state_dict().values())).device
+    device = device_of(model)
     total, scored = 0.0, 0
     rows_at_once = max(1, BATCH_TOKENS // (window + 1))
     for first in range(0, len(starts), rows_at_once):

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from playground.decoding.run import device_of
 from playground.decoding.window import visible_window
+from playground.models.base import device_of
 
 MAP_TOKENS = 48  # newest tokens that the maps show; a row covers the whole window
 

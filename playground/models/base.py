@@ -7,6 +7,7 @@ The contract is protocols, not a base class: nothing is inherited, and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -143,14 +144,20 @@ def rowwise_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     return y if bias is None else y + bias
 
 
+def device_of(model: ARModel) -> torch.device:
+    """Return where the model's numbers are."""
+    return next(chain(model.parameters(), model.buffers())).device
+
+
 def warm_up(model: ARModel) -> None:
     """Step `model` once, so that whoever comes first does not wait for kernels and packed weights.
 
     The kernels of a family are compiled once on a machine, for 5 to 10 s; read from the disk in
     half a second, most of which is importing numba; and shared by all models of a process.
     """
-    device = next(iter(model.state_dict().values())).device
-    model.step(torch.zeros(1, 1, dtype=torch.int64, device=device), model.initial_state(1))
+    model.step(
+        torch.zeros(1, 1, dtype=torch.int64, device=device_of(model)), model.initial_state(1)
+    )
 
 
 def count_parameters(model: torch.nn.Module) -> int:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from playground.errors import ConfigError, check_range, check_whole
-from playground.models.base import ARModel, HasLayers, State
+from playground.models.base import ARModel, HasLayers, State, device_of
 from playground.models.guided import by_row
 
 DOLA_LAYERS = ("low", "high")
@@ -72,7 +72,7 @@ class DoLa(nn.Module):
             )
         self.model, self.dola_layers, self.relative_top = model, dola_layers, relative_top
         self.vocab_size, self.context_length = model.vocab_size, model.context_length
-        device = next(iter(model.state_dict().values())).device
+        device = device_of(model)
         with torch.inference_mode():
             one = torch.zeros(1, 1, dtype=torch.int64, device=device)
             n_layer = len(model.step_layers(one, model.initial_state(1))[0])

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from playground.errors import ConfigError, check_range, check_whole
-from playground.models.base import ARModel, State, check_room, step_prefixes
+from playground.models.base import ARModel, State, check_room, device_of, step_prefixes
 
 GUIDANCE_SCALES = (0.0, 20.0)
 FLOOR = -1e3  # stands for log 0 in a difference, which inf would make no number
@@ -102,7 +102,7 @@ class Guided(nn.Module):
     def initial_state(self, batch_size: int, condition: Any = None) -> GuidedState:
         """Return the State of `batch_size` empty prefixes."""
         conditional = self.model.initial_state(batch_size, condition)
-        device = next(iter(self.model.state_dict().values())).device
+        device = device_of(self.model)
         bos = torch.zeros(batch_size, 1, dtype=torch.int64, device=device)  # not read yet
         return GuidedState(conditional, self.model.initial_state(batch_size), bos, 0)
 

@@ -85,8 +85,11 @@ def test_a_uniform_model_is_as_unsure_as_it_can_be():
     class Uniform:
         vocab_size, context_length = 4, 8
 
-        def state_dict(self):
-            return {"weight": torch.zeros(1)}
+        def parameters(self):
+            yield torch.zeros(1)
+
+        def buffers(self):
+            yield from ()
 
         def forward(self, tokens, condition=None):
             return torch.zeros(*tokens.shape, 4)

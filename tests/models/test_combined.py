@@ -9,11 +9,11 @@ import torch
 
 from playground.decoding.beam import BeamSearch
 from playground.decoding.lane import Lane
-from playground.decoding.run import Run, device_of
+from playground.decoding.run import Run
 from playground.decoding.speculative import SpeculativeDecoding
 from playground.decoding.strategies import Greedy, Sample
 from playground.errors import ConfigError, ContextFullError
-from playground.models.base import ARModel, HasLayers, HasStepEvery
+from playground.models.base import ARModel, HasLayers, HasStepEvery, device_of
 from playground.models.combined import COMBINATIONS, ContrastiveDecoding, Ensemble
 from playground.models.dola import DoLa
 from playground.models.guided import Guided, by_row
