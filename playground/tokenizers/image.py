@@ -1,4 +1,4 @@
-"""Pictures to tokens and back: pixels row by row, the colours of a pixel in turn.
+"""Pictures to tokens and back: pixel after pixel in some order, the colours of a pixel in turn.
 
 A token is a brightness, one of `levels` equal parts of 0..255; BOS comes after them. Whatever
 somebody uploads goes through `prepare`, which looks at the size that a file claims before a
@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from playground.errors import CheckpointError, PlaygroundError, PromptError, check_whole
+from playground.errors import (
+    CheckpointError,
+    ConfigError,
+    PlaygroundError,
+    PromptError,
+    check_whole,
+)
+from playground.tokenizers.orders import ORDERS, pixels_in_order
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
 MAX_BYTES = 20 * 2**20
@@ -23,6 +30,7 @@ MAX_PIXELS = 2**24  # of an upload: 64 MB with four channels
 MAX_SHAPE = 16  # times as long as wide
 MAX_SIDE = 512  # of a picture that a model draws
 MAX_DIMENSIONS = 2**16  # tokens of one picture
+MAX_SEED = 2**32 - 1
 MODES = {1: "L", 3: "RGB"}  # channels: Pillow's name
 NEXT_STEP = "Save it as a PNG or JPEG of the usual kind and try again."
 
@@ -36,11 +44,23 @@ class Prepared:
 
 
 class ImageTokenizer:
-    """One token a brightness, `levels` of them, then BOS."""
+    """One token a brightness, `levels` of them, then BOS.
+
+    `order`, one of ORDERS, says which pixel is decided when; `order_seed` chooses the permutation
+    of the order `random`.
+    """
 
     eos_token = None
 
-    def __init__(self, height: int, width: int, channels: int = 1, levels: int = 256):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int = 1,
+        levels: int = 256,
+        order: str = "raster",
+        order_seed: int = 0,
+    ):
         check_whole("height", height, 1, MAX_SIDE)
         check_whole("width", width, 1, MAX_SIDE)
         check_whole("levels", levels, 2, 256)
@@ -54,16 +74,29 @@ class ImageTokenizer:
                 f"A picture of {width}x{height} pixels and {channels} channels is longer than "
                 f"{MAX_DIMENSIONS} tokens. Use another checkpoint."
             )
+        if order not in tuple(ORDERS):  # a list or a dictionary can be looked for in a tuple only
+            raise ConfigError(f"order must be one of {', '.join(ORDERS)}, got {order!r}.")
+        check_whole("order_seed", order_seed, 0, MAX_SEED)
         self.height, self.width, self.channels, self.levels = height, width, channels, levels
+        self.order, self.order_seed = order, order_seed if order == "random" else 0
         self.bos_token = levels
         self.vocab_size = levels + 1
         # Equal parts of 0..255, each shown by a value of its own part, the ends by 0 and 255.
         self._values = np.array([-(-255 * q // (levels - 1)) for q in range(levels)], np.uint8)
+        first = self.pixels_in_order[:, None] * channels
+        # Where the value of each token (size,) stands in the picture, laid out (H, W, channels).
+        self.places = (first + np.arange(channels)).ravel()
+        self._indices = np.argsort(self.places)
 
     @property
     def size(self) -> int:
         """Tokens of a whole picture, BOS not counted."""
         return self.height * self.width * self.channels
+
+    @property
+    def pixels_in_order(self) -> np.ndarray:
+        """Row-major numbers (H * W,) of the pixels in the order in which they are decided."""
+        return pixels_in_order(self.order, self.height, self.width, self.order_seed)
 
     def quantise(self, pixels: np.ndarray) -> np.ndarray:
         """Return the levels of an array of bytes."""
@@ -86,16 +119,16 @@ class ImageTokenizer:
                 f"in bytes, got an array {pixels.shape} of {pixels.dtype}. Resize the picture "
                 "first."
             )
-        return self.quantise(pixels).ravel().tolist()
+        return self.quantise(pixels).ravel()[self.places].tolist()
 
     def decode(self, tokens: Sequence[int], unknown: int = 0) -> np.ndarray:
         """Return the picture (H, W, channels) of `tokens`, BOS left out.
 
-        What they do not reach is filled with the value `unknown`.
+        What they do not reach, wherever it is, is filled with the value `unknown`.
         """
         known = [token for token in tokens if 0 <= token < self.levels][: self.size]
         pixels = np.full(self.size, unknown, np.uint8)
-        pixels[: len(known)] = self._values[np.array(known, np.int64)]
+        pixels[self.places[: len(known)]] = self._values[np.array(known, np.int64)]
         return pixels.reshape(self.height, self.width, self.channels)
 
     def to_image(self, tokens: Sequence[int], unknown: int = 0) -> Image.Image:
@@ -105,8 +138,12 @@ class ImageTokenizer:
 
     def position(self, index: int) -> tuple[int, int, int]:
         """Return the row, column and channel of the picture's token number `index`."""
-        pixel, channel = divmod(index, self.channels)
+        pixel, channel = divmod(int(self.places[index]), self.channels)
         return (*divmod(pixel, self.width), channel)
+
+    def index(self, row: int, column: int, channel: int = 0) -> int:
+        """Return the number of the token at a place of the picture: `position` backwards."""
+        return int(self._indices[(row * self.width + column) * self.channels + channel])
 
     def label(self, token: int) -> str:
         """Return a short name of one token: its level, from 0 to the brightest."""
@@ -117,13 +154,16 @@ class ImageTokenizer:
         return int(self._values[token])
 
     def to_json(self) -> dict:
+        order = {} if self.order == "raster" else {"order": self.order}  # as before there were more
+        if self.order == "random":
+            order["order_seed"] = self.order_seed
         return {
             "type": "image",
             "height": self.height,
             "width": self.width,
             "channels": self.channels,
             "levels": self.levels,
-        }
+        } | order
 
     @classmethod
     def from_json(cls, data: dict) -> ImageTokenizer:
@@ -133,7 +173,9 @@ class ImageTokenizer:
             CheckpointError: it is not such a dictionary.
         """
         try:
-            return cls(*(data[name] for name in ("height", "width", "channels", "levels")))
+            order = {name: data[name] for name in ("order", "order_seed") if name in data}
+            sizes = (data[name] for name in ("height", "width", "channels", "levels"))
+            return cls(*sizes, **order)
         except (KeyError, TypeError) as error:
             raise CheckpointError(
                 f"The image tokenizer is damaged ({type(error).__name__}: {error}). Use another "

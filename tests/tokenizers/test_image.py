@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import struct
 import zlib
 
@@ -14,8 +15,10 @@ from PIL import Image
 from playground.checkpoints import tokenizer_of
 from playground.errors import CheckpointError, ConfigError, PromptError
 from playground.tokenizers.image import ImageTokenizer
+from playground.tokenizers.orders import ORDERS
 
 SIDE = 28
+FIRST_AT_RANDOM = [31, 50, 15, 18, 51, 17, 43, 63]  # of 8x8 pixels with seed 1
 
 
 def picture(*shape: int, seed: int = 0) -> np.ndarray:
@@ -67,6 +70,67 @@ def test_pixels_go_row_by_row_and_colours_in_turn():
     ]  # fmt: skip
 
 
+GRIDS = {  # when each pixel of a picture of three rows and four columns is decided
+    "raster": [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]],
+    "column": [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]],
+    "spiral": [[0, 1, 2, 3], [9, 10, 11, 4], [8, 7, 6, 5]],
+    "random": [[3, 11, 6, 7], [1, 5, 0, 8], [10, 4, 9, 2]],  # by sha256: never another
+}
+
+
+@pytest.mark.parametrize("order", GRIDS)
+def test_an_order_says_when_each_pixel_is_decided(order):
+    tokenizer = ImageTokenizer(3, 4, 1, 16, order=order)
+    when = np.argsort(tokenizer.pixels_in_order).reshape(3, 4)
+    assert when.tolist() == GRIDS[order]
+    assert [[tokenizer.index(y, x) for x in range(4)] for y in range(3)] == GRIDS[order]
+    for index in range(12):
+        row, column, channel = tokenizer.position(index)
+        assert (GRIDS[order][row][column], channel) == (index, 0)
+
+
+@given(
+    st.sampled_from(list(ORDERS)), st.integers(1, 7), st.integers(1, 7),
+    st.sampled_from([1, 3]), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_every_order_tells_the_same_picture(order, height, width, channels, seed):
+    tokenizer = ImageTokenizer(height, width, channels, 256, order, order_seed=seed)
+    pixels = picture(height, width, channels, seed=seed)
+    tokens = tokenizer.encode(pixels)
+    assert sorted(tokenizer.pixels_in_order) == list(range(height * width))
+    assert (tokenizer.decode(tokens) == pixels).all()
+    assert [pixels[tokenizer.position(i)] for i in range(tokenizer.size)] == tokens
+    assert [tokenizer.index(*tokenizer.position(i)) for i in range(tokenizer.size)] == list(
+        range(tokenizer.size)
+    )
+
+
+@pytest.mark.parametrize("order", GRIDS)
+def test_the_colours_of_a_pixel_stay_together_and_the_rest_is_filled_wherever_it_is(order):
+    tokenizer = ImageTokenizer(3, 4, 3, 256, order=order)
+    pixels = np.maximum(picture(3, 4, 3), 1)
+    known = tokenizer.encode(pixels)[: 5 * 3 + 1]
+    shown = tokenizer.decode([tokenizer.bos_token, *known], unknown=0)
+    when = np.array(GRIDS[order])
+    assert (shown[when < 5] == pixels[when < 5]).all()
+    assert (shown[when == 5] == pixels[when == 5] * [1, 0, 0]).all()
+    assert (shown[when > 5] == 0).all()
+    row, column, _ = tokenizer.position(15)
+    image = tokenizer.to_image(known)
+    assert image.getpixel((column, row)) == (pixels[row, column, 0], 0, 0)
+
+
+def test_the_random_order_is_one_for_a_seed_and_cannot_be_written_to():
+    first, again, other = (
+        ImageTokenizer(8, 8, order="random", order_seed=seed).pixels_in_order for seed in (1, 1, 2)
+    )
+    assert (first == again).all()
+    assert (first != other).any()
+    assert first[:8].tolist() == FIRST_AT_RANDOM
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 0
+
+
 def test_a_partial_picture_shows_what_is_known():
     tokenizer = ImageTokenizer(2, 2, 1, 4)
     assert tokenizer.decode([4, 0, 3, 1], unknown=99).ravel().tolist() == [0, 255, 85, 99]
@@ -87,12 +151,26 @@ def test_it_is_written_and_read():
     data = ImageTokenizer(9, 7, 3, 16).to_json()
     assert ImageTokenizer.from_json(data).to_json() == data
     assert tokenizer_of(data).to_json() == data
+    assert "order" not in data  # as checkpoints have it that know of no other
+    assert ImageTokenizer.from_json(data).order == "raster"
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_order_is_written_and_read(order):
+    tokenizer = ImageTokenizer(9, 7, 3, 16, order, order_seed=5)
+    again = tokenizer_of(json.loads(json.dumps(tokenizer.to_json())))
+    assert (again.order, again.to_json()) == (order, tokenizer.to_json())
+    assert (again.pixels_in_order == tokenizer.pixels_in_order).all()
+    assert ("order_seed" in tokenizer.to_json()) == (order == "random")
 
 
 @pytest.mark.parametrize(
     "damage",
     [{"levels": 1}, {"levels": 257}, {"channels": 4}, {"height": 0}, {"width": "9"},
-     {"height": 512, "width": 512}, {"channels": None}, {"channels": [1]}],
+     {"height": 512, "width": 512}, {"channels": None}, {"channels": [1]},
+     {"order": "zigzag"}, {"order": None}, {"order": ["random"]}, {"order": {}},
+     {"order": "random", "order_seed": -1}, {"order": "random", "order_seed": 2**32},
+     {"order": "random", "order_seed": "0"}, {"order": "random", "order_seed": True}],
 )  # fmt: skip
 def test_damaged_json_is_refused(damage):
     data = ImageTokenizer(9, 7).to_json() | damage
