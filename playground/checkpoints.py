@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from playground.errors import CheckpointError, PlaygroundError
 from playground.models import FAMILIES
 from playground.models.base import ARModel
+from playground.models.raster import Raster
 from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.text import tokenizer_from_json
 
@@ -110,6 +111,8 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[ARModel, Any
             folder,
             f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.vocab_size}",
         )
+    if isinstance(model, Raster):
+        _check_picture(model, tokenizer, folder)
     weights = folder / "model.safetensors"
     _check_header(weights, model.state_dict())
     try:
@@ -181,6 +184,25 @@ def _build(config: dict, folder: Path) -> ARModel:
             f"the model would need {size / 2**30:.1f} GB, the limit is {MAX_WEIGHT_BYTES >> 30} GB",
         )
     return model
+
+
+def _check_picture(model: Raster, tokenizer: Any, folder: Path) -> None:
+    """Compare what a model that counts rows draws with the pictures of the tokenizer."""
+    c, t = model.config, tokenizer
+    if not isinstance(t, ImageTokenizer):
+        raise _problem(folder, "it draws pictures, and its tokenizer is one of text")
+    drawn, told = (c.height, c.width, c.colors), (t.height, t.width, t.channels)
+    if drawn != told:
+        raise _problem(
+            folder,
+            f"the tokenizer has pictures of {told} values (height, width, colours) and the model "
+            f"draws {drawn}",
+        )
+    if t.order != "raster":
+        raise _problem(
+            folder,
+            f"its tokenizer has the order {t.order!r}, and a model of its family draws row by row",
+        )
 
 
 def _check_header(path: Path, expected: dict[str, torch.Tensor]) -> None:

@@ -13,8 +13,17 @@ from safetensors.torch import save_file
 from playground import checkpoints
 from playground.errors import CheckpointError
 from playground.evaluation.likelihood import negative_log_likelihood
+from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.text import BPETokenizer, CharTokenizer, tokenizer_from_json
-from tests.helpers import ROOT, lstm, ngram, random_tokens, shipped_folders, transformer
+from tests.helpers import (
+    ROOT,
+    lstm,
+    ngram,
+    picture_model,
+    random_tokens,
+    shipped_folders,
+    transformer,
+)
 
 SYMBOLS = "abcdefghijklmnopqrstuv"  # and BOS: the vocabulary of the test models
 MAX_SHIPPED_MB = 60
@@ -203,6 +212,27 @@ def test_a_damaged_checkpoint_is_refused_with_a_next_step(name, tmp_path, monkey
     assert "choose another model" in message
     assert "\n" not in message
     assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "message"),
+    [
+        (ImageTokenizer(6, 7, 1, 5, "spiral"), "order 'spiral'.*draws row by row"),
+        (ImageTokenizer(7, 6, 1, 5), r"pictures of \(7, 6, 1\).*draws \(6, 7, 1\)"),
+        (CharTokenizer("abcde"), "draws pictures"),
+    ],
+)
+def test_a_model_that_counts_rows_takes_its_own_pictures_row_by_row(tokenizer, message, tmp_path):
+    model = picture_model("gated-pixelcnn")
+    checkpoints.save(tmp_path / "mine", model, tokenizer)
+    with pytest.raises(CheckpointError, match=f"'mine' cannot be used.*{message}.*another model"):
+        checkpoints.load(tmp_path / "mine")
+
+
+def test_a_transformer_takes_pixels_in_any_order(tmp_path):
+    checkpoints.save(tmp_path, transformer(), ImageTokenizer(5, 8, 1, 22, "random", 7))
+    _, tokenizer = checkpoints.load(tmp_path)
+    assert (tokenizer.order, tokenizer.order_seed) == ("random", 7)
 
 
 def test_n_grams_out_of_order_are_refused(tmp_path):
