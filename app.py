@@ -27,7 +27,7 @@ with st.container(border=True):
 
 with st.container(border=True):
     st.page_link(
-        "pages/2_Compare.py", label="**Many ways to decode, side by side**",
+        "pages/4_Compare.py", label="**Many ways to decode, side by side**",
         icon=":material/view_column:",
     )  # fmt: skip
     st.markdown(

@@ -21,11 +21,13 @@ from playground.decoding.run import prefill
 from playground.decoding.search import SearchStrategy
 from playground.decoding.speculative import Begun, Guesses, Setting, Speculating
 from playground.decoding.window import dropped_tokens, slid_before, visible_window
-from playground.errors import ConfigError, ContextFullError
+from playground.errors import ConfigError, ContextFullError, PromptError
 from playground.models.base import ARModel, State, device_of
 from playground.traces.trace import Step, Trace
 
 KEPT_STATES = 24  # prefixes whose State stays at hand; others are read again
+ANCHOR_TOKENS = 32  # so far apart are older States, from which a jump back is read again
+KEPT_ANCHORS = 64
 MAX_BRANCHES = 24
 MAX_TOKENS = 4096
 
@@ -44,7 +46,8 @@ class Stepper:
     """A cursor on a set of branches over one model and one prompt.
 
     The prompt starts with BOS. `slide` lets a full context go on from its newest half; without it
-    a step beyond the context raises ContextFullError.
+    a step beyond the context raises ContextFullError. What has an end of its own, as a picture has,
+    holds at most `longest` tokens, BOS counted; then it is complete.
     """
 
     def __init__(
@@ -57,18 +60,27 @@ class Stepper:
         eos_token: int | None = None,
         slide: bool = False,
         tokenizer=None,
+        longest: int = MAX_TOKENS,
     ):
         self.model, self.eos_token, self.slide = model, eos_token, slide
+        self.longest = longest
         self.tokenizer = tokenizer  # for processors that read text
         self._peeked: tuple[tuple, Step] | None = None  # looked at, then taken
         self._guessed: dict[tuple[Lane, tuple[int, ...]], Step] = {}
         self._memory: OrderedDict[tuple[int, ...], tuple[Tensor, State]] = OrderedDict()
+        self._anchors: OrderedDict[tuple[int, ...], State] = OrderedDict()
         self.branches: dict[str, Branch] = {}
         self._named = 0
         trace = Trace(model_name, tuple(prompt), seed)
         self.current = self._keep(trace).name
         self.cursor = len(trace.prompt)
-        self._at(trace.prompt)  # a prompt that does not fit is told of now
+        if self.cursor < longest:
+            self._at(trace.prompt)  # a prompt that does not fit is told of now
+        elif self.cursor > longest:
+            raise PromptError(
+                f"At most {longest - 1} tokens fit behind the start token, got {self.cursor - 1}. "
+                "Keep the first of them only."
+            )
         self.prompt_steps = self._score_prompt()
 
     # -- what there is ---------------------------------------------------------------------------
@@ -93,8 +105,8 @@ class Stepper:
 
     @property
     def has_ended(self) -> bool:
-        """True if nothing can follow: the end token, or no more room on the page."""
-        return self.prefix[-1] == self.eos_token or len(self.prefix) >= MAX_TOKENS
+        """True if nothing can follow: the end token, or no more room."""
+        return self.prefix[-1] == self.eos_token or len(self.prefix) >= self.longest
 
     def steps_by_position(self, name: str | None = None) -> list[Step]:
         """Return a Step for every token after BOS of a branch: the prompt's, then the decisions."""
@@ -144,6 +156,15 @@ class Stepper:
             return self.branch.trace.steps[index]
         made_by = self.branch.trace.steps[index].chosen_by if index >= 0 else "prompt"
         return self._forced(self.tokens[self.cursor], made_by, lane)
+
+    @torch.inference_mode()
+    def distribution(self, lane: Lane) -> Tensor:
+        """Return log p (S, V) of every token that can follow the cursor: raw, then by processor.
+
+        Raises:
+            ContextFullError: the context is full and `slide` is off.
+        """
+        return self._stages(lane)[:, 0].float().log_softmax(-1)
 
     # -- what one can do -------------------------------------------------------------------------
 
@@ -298,7 +319,6 @@ class Stepper:
         if prefix in self._memory:
             self._memory.move_to_end(prefix)
             return self._memory[prefix]
-        before = self._memory.get(prefix[:-1])
         dropped = dropped_tokens(len(prefix), limit)
         if dropped and not self.slide:
             raise ContextFullError(
@@ -306,15 +326,36 @@ class Stepper:
                 f"{len(prefix)}. Switch on “Slide the window” to go on from its newest half, go "
                 "back, or shorten the prompt."
             )
-        if before is not None and dropped == dropped_tokens(len(prefix) - 1, limit):
-            token = torch.tensor([prefix[-1:]], device=device_of(self.model))
-            found = self.model.step(token, before[1])
+        length, state = self._nearest(prefix, dropped)
+        if state is not None:
+            rest = torch.tensor([prefix[length:]], device=device_of(self.model))
+            found = self.model.step(rest, state)
         else:
             found = prefill(self.model, visible_window(prefix, limit))
+        self._keep_state(prefix, found)
+        return found
+
+    def _nearest(self, prefix: tuple[int, ...], dropped: int) -> tuple[int, State | None]:
+        """Return the State of the longest kept prefix that saw the same window, and its length."""
+        limit = self.model.context_length
+        before = self._memory.get(prefix[:-1])
+        if before is not None and dropped == dropped_tokens(len(prefix) - 1, limit):
+            return len(prefix) - 1, before[1]
+        for length in range((len(prefix) - 1) // ANCHOR_TOKENS * ANCHOR_TOKENS, 0, -ANCHOR_TOKENS):
+            if dropped_tokens(length, limit) != dropped:
+                break
+            if prefix[:length] in self._anchors:
+                return length, self._anchors[prefix[:length]]
+        return 0, None
+
+    def _keep_state(self, prefix: tuple[int, ...], found: tuple[Tensor, State]) -> None:
         self._memory[prefix] = found
         if len(self._memory) > KEPT_STATES:
             self._memory.popitem(last=False)
-        return found
+        if len(prefix) % ANCHOR_TOKENS == 0:
+            self._anchors[prefix] = found[1]
+            if len(self._anchors) > KEPT_ANCHORS:
+                self._anchors.popitem(last=False)
 
     @torch.inference_mode()
     def _score_prompt(self) -> tuple[Step, ...]:
@@ -322,7 +363,7 @@ class Stepper:
         prompt, limit = self.branch.trace.prompt, self.model.context_length
         if len(prompt) == 1:
             return ()
-        if limit is None or len(prompt) <= limit:
+        if limit is None or len(prompt) <= limit + 1:  # the last is scored, not read
             rows = torch.tensor([prompt[:-1]], device=device_of(self.model))
             return score(self.model.forward(rows)[0], prompt[1:])
         steps: list[Step] = []

@@ -9,7 +9,7 @@ from playground.decoding.processors import Processor
 from playground.decoding.stepper import KEPT_STATES, MAX_BRANCHES, Stepper
 from playground.decoding.strategies import Greedy, Sample
 from playground.errors import ConfigError, ContextFullError, PromptError
-from tests.helpers import CONTEXT_LENGTH, MODELS, VOCAB_SIZE, ngram, transformer
+from tests.helpers import CONTEXT_LENGTH, MODELS, VOCAB_SIZE, ngram, picture_model, transformer
 
 PROMPT = (VOCAB_SIZE - 1, 1, 2, 3)
 LANE = Lane(Sample(), (Processor("temperature", 0.9),), seed=5)
@@ -157,6 +157,53 @@ def test_a_prompt_beyond_the_context_is_scored_in_windows(length):
         Stepper(transformer(), "test", prompt)
     stepper = Stepper(transformer(), "test", prompt, slide=True)
     assert [s.position for s in stepper.steps_by_position()] == list(range(1, length + 1))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_jump_back_is_read_from_the_state_before_it(name):
+    stepper = stepped(MODELS[name](), 90, slide=True)
+    read = []
+    inner = stepper.model.step
+
+    def counting(tokens, state):
+        read.append(tokens.shape[1])
+        return inner(tokens, state)
+
+    stepper.model.step = counting
+    wanted = stepper.steps_by_position()[68]  # the token at position 69
+    stepper.go_to(69)
+    stepper.take((wanted.token + 1) % VOCAB_SIZE, LANE)
+    assert len(read) == 1
+    assert read[0] < 32
+    assert stepper.branch.trace.steps[-1].entropy_bits == pytest.approx(wanted.entropy_bits)
+
+
+def test_what_has_an_end_of_its_own_is_complete_there():
+    model = picture_model("gated-pixelcnn")
+    size = model.context_length
+    stepper = Stepper(model, "test", (5,), longest=size + 1)
+    steps = 0
+    while stepper.step(LANE):
+        steps += 1
+    assert steps == size
+    assert stepper.has_ended
+    whole = Stepper(model, "test", stepper.tokens, longest=size + 1)
+    assert whole.has_ended
+    assert [s.token for s in whole.prompt_steps] == list(stepper.tokens[1:])
+    bits = [s.logprob for s in stepper.branch.trace.steps]
+    assert [s.logprob for s in whole.prompt_steps] == pytest.approx(bits, abs=1e-4)
+    with pytest.raises(PromptError, match=f"At most {size} tokens"):
+        Stepper(model, "test", (*stepper.tokens, 1), longest=size + 1)
+
+
+def test_the_distribution_is_that_of_every_stage():
+    stepper = stepped(transformer(), 3)
+    found = stepper.distribution(LANE)
+    assert found.shape == (2, VOCAB_SIZE)
+    assert found.exp().sum(-1).tolist() == pytest.approx([1, 1])
+    for candidate in stepper.look(LANE).candidates:
+        told = found[:, candidate.token].tolist()
+        assert told == pytest.approx(list(candidate.logprobs), abs=1e-5)
 
 
 def test_the_end_token_ends_a_branch():

@@ -13,7 +13,7 @@ from playground.decoding.spec import LaneSpec, specs_to_text
 from playground.ui import compare_actions, compare_state
 from tests.helpers import ROOT
 
-PAGE = str(ROOT / "pages" / "2_Compare.py")
+PAGE = str(ROOT / "pages" / "4_Compare.py")
 NGRAM = {"model": "kjv-char-ngram", "judge": "none", "length": "12"}
 
 
