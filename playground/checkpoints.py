@@ -24,6 +24,7 @@ from playground.errors import CheckpointError, PlaygroundError
 from playground.models import FAMILIES
 from playground.models.base import ARModel
 from playground.models.raster import Raster
+from playground.models.super_resolution import SuperResolution
 from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.text import tokenizer_from_json
 
@@ -111,7 +112,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[ARModel, Any
             folder,
             f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.vocab_size}",
         )
-    if isinstance(model, Raster):
+    if isinstance(model, Raster | SuperResolution):
         _check_picture(model, tokenizer, folder)
     weights = folder / "model.safetensors"
     _check_header(weights, model.state_dict())
@@ -186,7 +187,7 @@ def _build(config: dict, folder: Path) -> ARModel:
     return model
 
 
-def _check_picture(model: Raster, tokenizer: Any, folder: Path) -> None:
+def _check_picture(model: Raster | SuperResolution, tokenizer: Any, folder: Path) -> None:
     """Compare what a model that counts rows draws with the pictures of the tokenizer."""
     c, t = model.config, tokenizer
     if not isinstance(t, ImageTokenizer):

@@ -19,6 +19,7 @@ from playground.models import (
     Transformer,
     TransformerConfig,
 )
+from playground.models.conditioned import Conditioned
 from playground.models.ngram import fit_ngram
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,6 +107,20 @@ def picture_model(family: str, seed: int = 1, scale: float = 0.25, **sizes) -> t
     return with_weights(model_class(config_class(**PICTURE | sizes)), seed, scale)
 
 
+ENLARGED = {"height": 6, "width": 8, "factor": 2, "conditioner_channels": 6, "n_block": 1}
+
+
+def small_picture(model: torch.nn.Module, *count: int, seed: int = 0) -> torch.Tensor:
+    """Return small pictures (*count, h, w, colors) of bytes that `model` enlarges."""
+    return random_tokens(*count, *model.config.small_shape, seed=seed, vocab_size=256)
+
+
+def enlarging(seed: int = 0, **sizes) -> Conditioned:
+    """A small super-resolution model that is told a small picture."""
+    model = picture_model("super-resolution", **ENLARGED | sizes)
+    return Conditioned(model, small_picture(model, seed=seed))
+
+
 def influence(model, row: int, column: int, color: int = 0) -> np.ndarray:
     """Return which values (H, W, colors) have a gradient on one value's logits, in any draw."""
     c = model.config
@@ -167,7 +182,13 @@ PICTURE_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "row-lstm-wide-kernel": lambda: picture_model("row-lstm", kernel_size=5, n_layer=2),
     "diagonal-bilstm": lambda: picture_model("diagonal-bilstm"),
     "diagonal-bilstm-colour": lambda: picture_model("diagonal-bilstm", **COLOUR),
+    "super-resolution": lambda: picture_model("super-resolution", **ENLARGED),
     "gated-pixelcnn-classes": lambda: picture_model("gated-pixelcnn", n_class=4, channels=16),
+}
+
+TOLD_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
+    "super-resolution-told": enlarging,
+    "super-resolution-colour-told": lambda: enlarging(colors=3, levels=4, channels=12),
 }
 
 SHIPPED: dict[str, Callable[[], torch.nn.Module]] = {

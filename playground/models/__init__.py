@@ -16,6 +16,7 @@ from playground.models.pixelrnn import (
     RowLSTMConfig,
 )
 from playground.models.rnn import LSTM, LSTMConfig
+from playground.models.super_resolution import SuperResolution, SuperResolutionConfig
 from playground.models.transformer import Transformer, TransformerConfig
 
 FAMILIES = {  # name in config.json: (config class, model class)
@@ -26,4 +27,5 @@ FAMILIES = {  # name in config.json: (config class, model class)
     "gated-pixelcnn": (GatedPixelCNNConfig, GatedPixelCNN),
     "row-lstm": (RowLSTMConfig, RowLSTM),
     "diagonal-bilstm": (DiagonalBiLSTMConfig, DiagonalBiLSTM),
+    "super-resolution": (SuperResolutionConfig, SuperResolution),
 }

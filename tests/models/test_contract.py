@@ -8,9 +8,17 @@ import torch
 from playground.errors import ContextFullError
 from playground.models import ARModel, State
 from playground.models.base import HasLayers, step_prefixes, warm_up
-from tests.helpers import MODELS, PICTURE_MODELS, SHIPPED, random_tokens, transformer
+from tests.helpers import (
+    MODELS,
+    PICTURE_MODELS,
+    SHIPPED,
+    TOLD_MODELS,
+    random_tokens,
+    transformer,
+)
 
-BUILD = MODELS | PICTURE_MODELS | SHIPPED
+DRAWING = PICTURE_MODELS | TOLD_MODELS
+BUILD = MODELS | DRAWING | SHIPPED
 DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.gpu)] * torch.cuda.is_available())]
 
 
@@ -120,7 +128,7 @@ def test_a_row_of_a_decode_step_has_the_same_bits_alone_and_beside_others(model,
             assert torch.equal(rows[i : i + 1], row), f"row {i} of {batch_size}"
 
 
-@pytest.mark.parametrize("name", [n for n in BUILD if "transformer" in n or n in PICTURE_MODELS])
+@pytest.mark.parametrize("name", [n for n in BUILD if "transformer" in n or n in DRAWING])
 def test_a_full_context_is_told_and_harms_nothing(name):
     model = built(name)
     full = model.context_length
