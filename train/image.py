@@ -14,16 +14,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from playground.checkpoints import load, save, write_atomically
-from playground.data.images import DATA_DIR, Pictures, contact_sheet, load_pictures
+from playground.data.images import (
+    DATA_DIR,
+    EXAMPLES,
+    Pictures,
+    contact_sheet,
+    examples_of,
+    examples_sheet,
+    load_pictures,
+)
 from playground.errors import ConfigError, DataError, PlaygroundError
-from playground.evaluation.bits_per_dim import bits_per_dim
+from playground.evaluation.bits_per_dim import bits_of_pictures, percentiles_of
 from playground.models import FAMILIES
 from playground.models.base import count_parameters
 from playground.models.raster import Raster
 from playground.tokenizers.image import ImageTokenizer
+from playground.tokenizers.orders import ORDERS
 from train.config import parse_config
 from train.loop import (
     Metrics,
@@ -33,6 +43,7 @@ from train.loop import (
     is_bfloat16_faster,
     learning_rate_scale,
     seed_of,
+    settings_of,
 )
 
 MODELS = ("gated-pixelcnn", "pixelcnn", "row-lstm", "diagonal-bilstm", "transformer")
@@ -54,6 +65,8 @@ class Config:
     levels: int = option(4, "brightness levels of a value, 2 to 256")
     size: int = option(0, "width and height in pixels; 0 takes them as they are")
     colors: int = option(0, "1 grey, 3 RGB; 0 takes them as they are")
+    order: str = option("raster", f"{', '.join(ORDERS)} (transformer): which pixel comes when")
+    order_seed: int = option(0, "of the permutation of the order random")
     classes: bool = option(True, "tell the class, where the model can be told and there are some")
     class_dropout: float = option(0.1, "share of pictures whose class is not told, for guidance")
     mirror: bool = option(False, "show every second picture mirrored, left to right")
@@ -117,13 +130,14 @@ def encode(pictures: np.ndarray, tokenizer: ImageTokenizer) -> torch.Tensor:
     levels = np.concatenate(
         [tokenizer.quantise(part).astype(np.int16) for part in np.array_split(pictures, 64)]
     )
-    return torch.from_numpy(levels.reshape(len(pictures), -1))
+    return torch.from_numpy(levels.reshape(len(pictures), -1).take(tokenizer.places, axis=1))
 
 
 def mirrored(tokens: torch.Tensor, tokenizer: ImageTokenizer) -> torch.Tensor:
     """Return pictures (N, T) mirrored left to right."""
-    shape = (len(tokens), tokenizer.height, tokenizer.width, tokenizer.channels)
-    return tokens.view(shape).flip(2).reshape(tokens.shape)
+    places = np.arange(tokenizer.size)
+    opposite = places.reshape(tokenizer.height, tokenizer.width, -1)[:, ::-1].ravel()
+    return tokens[:, np.argsort(tokenizer.places)[opposite[tokenizer.places]]]
 
 
 def build_model(config: Config, tokenizer: ImageTokenizer, n_class: int) -> torch.nn.Module:
@@ -132,6 +146,11 @@ def build_model(config: Config, tokenizer: ImageTokenizer, n_class: int) -> torc
         raise ConfigError(f"--model must be one of {', '.join(MODELS)}, got {config.model!r}.")
     torch.manual_seed(seed_of(config.seed, "weights"))
     config_class, model_class = FAMILIES[config.model]
+    if issubclass(model_class, Raster) and tokenizer.order != "raster":
+        raise ConfigError(
+            f"A {config.model} draws row by row, so --order must be raster, got "
+            f"{tokenizer.order!r}. Leave it out, or take --model transformer."
+        )
     known = asdict(config) | {
         "height": tokenizer.height,
         "width": tokenizer.width,
@@ -203,15 +222,18 @@ def draw(model, tokenizer: ImageTokenizer, labels, count: int, seed: int) -> np.
 
 def write_sheet(path: Path, pictures: np.ndarray) -> None:
     """Write a contact sheet of pictures as PNG, atomically."""
-    sheet = contact_sheet(pictures, columns=10, scale=max(1, 64 // pictures.shape[1]))
-    write_atomically(path, lambda temporary: sheet.save(temporary, "PNG"))
+    write_png(path, contact_sheet(pictures, columns=10, scale=max(1, 64 // pictures.shape[1])))
 
 
-def judge(model, tokenizer, tokens, labels) -> float:
-    """Return the bits per dimension of pictures (N, T)."""
+def write_png(path: Path, image: Image.Image) -> None:
+    write_atomically(path, lambda temporary: image.save(temporary, "PNG"))
+
+
+def judge(model, tokenizer, tokens, labels) -> torch.Tensor:
+    """Return the bits per dimension (N,) of each of the pictures (N, T)."""
     was_training = model.training
     model.eval()
-    bits = bits_per_dim(model, tokens, tokenizer.bos_token, labels)
+    bits = bits_of_pictures(model, tokens, tokenizer.bos_token, labels)
     model.train(was_training)
     return bits
 
@@ -222,7 +244,9 @@ def train(config: Config) -> int:
     pictures = load_pictures(
         config.data, config.data_dir, size=config.size or None, channels=config.colors or None
     )
-    tokenizer = ImageTokenizer(*pictures.train.shape[1:], config.levels)
+    tokenizer = ImageTokenizer(
+        *pictures.train.shape[1:], config.levels, config.order, config.order_seed
+    )
     n_class = classes_told(config, pictures)
     batches = Batches(
         encode(pictures.train, tokenizer), torch.from_numpy(pictures.train_labels), config
@@ -239,10 +263,7 @@ def train(config: Config) -> int:
     optimizers = build_optimizers(config, model)
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     places = {"out", "data_dir", "threads", "save_every", "eval_every", "eval_pictures"}
-    resume = Resume(
-        config.out / "resume.safetensors",
-        {k: str(v) for k, v in asdict(config).items() if k not in places},  # change no weight
-    )
+    resume = Resume(config.out / "resume.safetensors", *settings_of(config, places))
     facts = resume.load(model, optimizers) or {"step": 0, "seconds": 0.0, "precision": None}
     metrics = Metrics(config.out / "metrics.jsonl", facts["step"])
     precision = facts["precision"] or config.precision
@@ -292,7 +313,7 @@ def train(config: Config) -> int:
         if done % config.eval_every == 0 or done == config.steps:
             few = slice(config.eval_pictures)
             few_labels = None if test_labels is None else test_labels[few]
-            bits = judge(model, tokenizer, test[few], few_labels)
+            bits = judge(model, tokenizer, test[few], few_labels).mean().item()
             metrics.write(step=done, test_bits_per_dim=round(bits, 4))
             drawn = draw(model, tokenizer, drawn_labels, DRAWN, config.seed)
             write_sheet(config.out / f"samples-{done:06}.png", drawn)
@@ -328,9 +349,14 @@ def publish(config, model, tokenizer, pictures: Pictures, judged_by, seconds: fl
     }
     save(config.out, model, tokenizer, info=info, dtype=torch.float16)
     shipped, _ = load(config.out, config.device)
-    info["test_bits_per_dim"] = round(judge(shipped, tokenizer, test, test_labels), 4)
-    if test_labels is not None:
-        info["test_bits_per_dim_without_class"] = round(judge(shipped, tokenizer, test, None), 4)
+    for suffix, told in {"": test_labels, "_without_class": None}.items():
+        if test_labels is not None or not suffix:
+            bits = judge(shipped, tokenizer, test, told)
+            info[f"test_bits_per_dim{suffix}"] = round(bits.mean().item(), 4)
+            info[f"test_bits_percentiles{suffix}"] = percentiles_of(bits)
+    examples, labels = examples_of(pictures)
+    info["examples"] = {"labels": labels, "classes": list(pictures.classes)}
+    write_png(config.out / EXAMPLES, examples_sheet(examples))
     save(config.out, model, tokenizer, info=info, dtype=torch.float16)
     drawn = draw(shipped, tokenizer, drawn_labels, DRAWN, config.seed)
     write_sheet(config.out / "samples.png", drawn)
@@ -358,6 +384,7 @@ def card(config: Config, info: dict) -> str:
 | data | {info["data"]} ({info["source"]}) |
 | licence of the data | {info["licence"]} |
 | held out | {info["split"]}: {info["test_pictures"]:,} pictures |
+| examples | `{EXAMPLES}`: {len(info["examples"]["labels"])} of them, unchanged |
 | **bits per dimension** | **{info["test_bits_per_dim"]}** on all of them, stored as float16 |{told}
 | time | {clock(info["seconds"])} on {info["machine"]} |
 | command | `{info["command"]}` |

@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -86,10 +87,13 @@ def is_bfloat16_faster(device: str, width: int) -> bool:
 
 
 class Resume:
-    """The state of a run, in one file written atomically: weights, optimizers, step, config."""
+    """The state of a run, in one file written atomically: weights, optimizers, step, config.
 
-    def __init__(self, path: Path, config: dict):
-        self.path, self.config = path, config
+    `defaults` are what a run meant by a setting that did not exist when it began.
+    """
+
+    def __init__(self, path: Path, config: dict, defaults: dict | None = None):
+        self.path, self.config, self.defaults = path, config, defaults or {}
         for kind in ("safetensors", "json", "jsonl", "md", "png"):  # of a run killed while writing
             for litter in path.parent.glob(f"*.{kind}????????.tmp"):
                 litter.unlink()
@@ -121,7 +125,8 @@ class Resume:
             raise CheckpointError(
                 f"{self.path} cannot be read ({error}). Delete it to start afresh."
             ) from error
-        other = {k: v for k, v in facts["config"].items() if self.config.get(k) != v}
+        meant = self.defaults | facts["config"]
+        other = {k: v for k, v in meant.items() if self.config.get(k) != v}
         if other:
             raise CheckpointError(
                 f"{self.path} belongs to a run with {other}. Give the same flags to go on with "
@@ -139,6 +144,13 @@ class Resume:
                     state.setdefault(int(key), {})[slot] = tensor
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         return facts
+
+
+def settings_of(config, places: set[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the settings of a run and their defaults, but for `places`, which change no weight."""
+    kept = [f for f in fields(config) if f.name not in places]
+    settings = {f.name: str(getattr(config, f.name)) for f in kept}
+    return settings, {f.name: str(f.default) for f in kept}
 
 
 class Metrics:

@@ -39,6 +39,7 @@ from train.loop import (
     is_bfloat16_faster,
     learning_rate_scale,
     seed_of,
+    settings_of,
 )
 
 
@@ -205,10 +206,7 @@ def train(config: Config) -> int:
     optimizers = build_optimizers(config, model)
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     places = {"out", "data_dir", "threads", "save_every", "eval_every", "excerpt_only"}
-    resume = Resume(
-        config.out / "resume.safetensors",
-        {k: str(v) for k, v in asdict(config).items() if k not in places},  # change no weight
-    )
+    resume = Resume(config.out / "resume.safetensors", *settings_of(config, places))
     facts = resume.load(model, optimizers) or {"step": 0, "seconds": 0.0, "precision": None}
     metrics = Metrics(config.out / "metrics.jsonl", facts["step"])
     precision = facts["precision"] or config.precision

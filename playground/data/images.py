@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from playground.data.text import DATA_DIR
-from playground.errors import DataError, PlaygroundError
-from playground.tokenizers.image import ImageTokenizer
+from playground.errors import CheckpointError, DataError, PlaygroundError, PromptError
+from playground.tokenizers.image import MAX_BYTES, MODES, ImageTokenizer, open_bounded
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 EMOJI_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
@@ -26,6 +27,9 @@ EMOJI_LIST = Path("/usr/share/unicode/emoji/emoji-test.txt")
 EMOJI_SIZE = (109, 136, 128)  # of the font's only strike; its width and height in pixels
 MAX_FILE_BYTES = 512 * 2**20  # unpacked
 MAX_FILES = 100_000  # of a folder
+EXAMPLES = "examples.png"  # in the folder of a checkpoint
+MAX_EXAMPLES = 20
+EXAMPLES_A_ROW = 10
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"}
 GARMENTS = (
     "T-shirt or top", "Trouser", "Pullover", "Dress", "Coat",
@@ -211,6 +215,64 @@ def contact_sheet(pictures: np.ndarray, columns: int, scale: int = 1) -> Image.I
         sheet[y : y + height, x : x + width] = picture
     image = Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet)
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+def examples_of(pictures: Pictures) -> tuple[np.ndarray, list[int]]:
+    """Return held-out pictures (N, H, W, channels), N at most 20, and their labels.
+
+    The classes come in turn: the first picture of each, then the second of each, and so on. They
+    fill whole rows of `examples_sheet`, or a part of one.
+    """
+    labels = pictures.test_labels
+    turn = np.zeros(len(labels), np.int64)  # how many of its class stand before it
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange((labels == label).sum())
+    chosen = np.lexsort((labels, turn))[:MAX_EXAMPLES]
+    if len(chosen) > EXAMPLES_A_ROW:
+        chosen = chosen[: len(chosen) // EXAMPLES_A_ROW * EXAMPLES_A_ROW]
+    return pictures.test[chosen], labels[chosen].tolist()
+
+
+def examples_sheet(examples: np.ndarray) -> Image.Image:
+    """Lay pictures (N, H, W, channels) out ten a row, each value as it is, with no gaps."""
+    count, height, width, channels = examples.shape
+    columns = min(EXAMPLES_A_ROW, count)
+    grid = examples.reshape(-1, columns, height, width, channels).swapaxes(1, 2)
+    sheet = grid.reshape(-1, columns * width, channels)
+    return Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet)
+
+
+def read_examples(folder: Path, tokenizer: ImageTokenizer) -> np.ndarray | None:
+    """Return real pictures (N, H, W, channels) that the checkpoint's model has not seen.
+
+    None if the checkpoint comes without; `info["examples"]["labels"]` (N,) names their classes.
+
+    Raises:
+        CheckpointError: examples.png is damaged, too large, or does not fit the tokenizer.
+    """
+    path, remedy = folder / EXAMPLES, "Delete it, or train or download the checkpoint again."
+    try:
+        if not path.exists():
+            return None
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise CheckpointError(f"{path} is no file. {remedy}")
+        with path.open("rb") as file:
+            image, _ = open_bounded(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}). {remedy}") from error
+    except PromptError as error:
+        raise CheckpointError(f"{path}: {error} {remedy}") from error
+    height, width, channels = tokenizer.height, tokenizer.width, tokenizer.channels
+    columns, rows = image.width // width, image.height // height
+    fits = image.size == (columns * width, rows * height) and image.mode == MODES[channels]
+    if not fits or not 0 < columns <= EXAMPLES_A_ROW or not 0 < columns * rows <= MAX_EXAMPLES:
+        raise CheckpointError(
+            f"{path} is {image.width}x{image.height} pixels of kind {image.mode}; it must hold at "
+            f"most {MAX_EXAMPLES} pictures of {width}x{height} pixels of kind {MODES[channels]}, "
+            f"up to {EXAMPLES_A_ROW} a row. {remedy}"
+        )
+    pixels = np.asarray(image, np.uint8).reshape(rows, height, columns, width, channels)
+    return pixels.swapaxes(1, 2).reshape(-1, height, width, channels)
 
 
 def _hold_out(pictures: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from playground.errors import CheckpointError
 from playground.models.base import ARModel, device_of
 
 BATCH_TOKENS = 32_768
@@ -34,8 +37,37 @@ def surprisal_of_pictures(
     return torch.cat(found)
 
 
+def bits_of_pictures(
+    model: ARModel, tokens: Tensor, bos_token: int, condition: Tensor | None = None
+) -> Tensor:
+    """Return the bits per dimension (N,), float64, of each of the pictures (N, T)."""
+    return surprisal_of_pictures(model, tokens, bos_token, condition).double().mean(1)
+
+
 def bits_per_dim(
     model: ARModel, tokens: Tensor, bos_token: int, condition: Tensor | None = None
 ) -> float:
     """Return the mean surprisal in bits of all values of pictures (N, T)."""
-    return surprisal_of_pictures(model, tokens, bos_token, condition).double().mean().item()
+    return bits_of_pictures(model, tokens, bos_token, condition).mean().item()
+
+
+def percentiles_of(bits: Tensor) -> list[float]:
+    """Return the percentiles 0, 1, ..., 100 of the bits per dimension (N,) of N pictures."""
+    return np.percentile(bits.numpy(), range(101)).round(4).tolist()
+
+
+def share_less_likely(percentiles: Sequence[float], bits: float) -> float:
+    """Return the share (0 to 1) of the pictures of `percentiles` that need more than `bits`.
+
+    `percentiles` is what `percentiles_of` returns; between two of them the share is interpolated.
+
+    Raises:
+        CheckpointError: `percentiles`, which come from a file, are not 101 ascending numbers.
+    """
+    is_number = [isinstance(p, int | float) and math.isfinite(p) for p in percentiles]
+    if len(is_number) != 101 or not all(is_number) or sorted(percentiles) != list(percentiles):
+        raise CheckpointError(
+            "The bits per dimension of the test pictures, which the checkpoint lists, must be 101 "
+            "ascending numbers. Train or download it again."
+        )
+    return 1.0 - float(np.interp(bits, percentiles, np.linspace(0, 1, 101)))

@@ -1,7 +1,9 @@
 """Pictures by name: what is there is read whole, what is not says how to get it."""
 
 import gzip
+import io
 import json
+import os
 import struct
 
 import numpy as np
@@ -9,8 +11,15 @@ import pytest
 from PIL import Image
 
 from playground.data import images
-from playground.data.images import contact_sheet, load_pictures
-from playground.errors import DataError
+from playground.data.images import (
+    Pictures,
+    contact_sheet,
+    examples_of,
+    examples_sheet,
+    load_pictures,
+    read_examples,
+)
+from playground.errors import CheckpointError, DataError
 from playground.tokenizers.image import ImageTokenizer
 
 
@@ -141,3 +150,69 @@ def test_a_contact_sheet_holds_every_picture():
     assert sheet.size == (2 * (3 * 4 + 1), 2 * (2 * 3 + 1))
     assert (np.asarray(sheet) == 200).sum() == 5 * 6 * 4
     assert contact_sheet(np.zeros((1, 2, 2, 3), np.uint8), 1).mode == "RGB"
+
+
+def held_out(labels: list[int], shape=(2, 3, 1)) -> Pictures:
+    """Pictures of random bytes of which those to test have these labels."""
+    pixels = np.random.default_rng(5).integers(0, 256, (len(labels), *shape), np.uint8)
+    none = np.zeros((0, *shape), np.uint8), np.zeros(0, np.int64)
+    return Pictures("p", *none, pixels, np.array(labels), ("a", "b", "c"), "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("labels", "chosen"),
+    [
+        ([0, 0, 0, 1, 2, 1], [0, 3, 4, 1, 5, 2]),
+        ([0] * 15, [*range(10)]),  # whole rows, so that a sheet says how many it holds
+        ([0] * 50, [*range(20)]),
+        ([2, 1], [1, 0]),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_examples_come_back_byte_for_byte_with_the_classes_in_turn(
+    labels, chosen, channels, tmp_path
+):
+    pictures = held_out(labels, (2, 3, channels))
+    examples, told = examples_of(pictures)
+    assert np.array_equal(examples, pictures.test[chosen])
+    assert told == [labels[i] for i in chosen]
+    examples_sheet(examples).save(tmp_path / "examples.png")
+    back = read_examples(tmp_path, ImageTokenizer(2, 3, channels))
+    assert np.array_equal(back, examples)
+
+
+def test_a_checkpoint_may_come_without_examples(tmp_path):
+    assert read_examples(tmp_path, ImageTokenizer(2, 3)) is None
+
+
+def png(width: int, height: int, mode: str = "L") -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "is empty"),
+        (b"no picture", "is not a picture"),
+        (png(30, 4)[:43], "damaged or cut short"),
+        (png(30, 4, "RGB"), "of kind RGB; it must hold"),
+        (png(31, 4), "is 31x4 pixels"),
+        (png(33, 4), "up to 10 a row"),
+        (png(30, 6), "at most 20 pictures of 3x2"),
+        (png(12, 1), "is 12x1 pixels"),
+        (b"\x89PNG" + bytes(21 * 2**20), "at most 20 MB"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_damaged_examples_say_so(data, says, tmp_path):
+    (tmp_path / "examples.png").write_bytes(data)
+    with pytest.raises(CheckpointError, match=says):
+        read_examples(tmp_path, ImageTokenizer(2, 3))
+
+
+def test_examples_that_are_a_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "examples.png")
+    with pytest.raises(CheckpointError, match="is no file"):
+        read_examples(tmp_path, ImageTokenizer(2, 3))

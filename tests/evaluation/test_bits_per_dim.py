@@ -8,8 +8,15 @@ from torch.nn import functional as F
 
 from playground.checkpoints import load, read_config
 from playground.data.images import load_pictures
+from playground.errors import CheckpointError
 from playground.evaluation import bits_per_dim as module
-from playground.evaluation.bits_per_dim import bits_per_dim, surprisal_of_pictures
+from playground.evaluation.bits_per_dim import (
+    bits_of_pictures,
+    bits_per_dim,
+    percentiles_of,
+    share_less_likely,
+    surprisal_of_pictures,
+)
 from tests.helpers import picture_model, random_tokens, shipped_folders
 
 
@@ -26,6 +33,27 @@ def test_it_is_the_cross_entropy_in_bits_in_batches_of_any_size(monkeypatch):
     mean = bits_per_dim(model, tokens, 5, labels)
     assert mean == pytest.approx(bits.mean().item(), rel=1e-5)
     assert mean != pytest.approx(bits_per_dim(model, tokens, 5), rel=1e-5)
+    torch.testing.assert_close(bits_of_pictures(model, tokens, 5, labels), bits.double().mean(1))
+
+
+def test_the_share_of_less_likely_pictures_counts_those_that_need_more_bits():
+    bits = torch.rand(5000, generator=torch.Generator().manual_seed(1), dtype=torch.float64) ** 2
+    percentiles = percentiles_of(bits)
+    assert len(percentiles) == 101
+    assert percentiles[0] == pytest.approx(bits.min().item(), abs=1e-4)
+    assert percentiles[50] == pytest.approx(bits.median().item(), abs=1e-3)
+    for asked in (0.0, 0.01, 0.3, 0.77, 0.99):
+        counted = (bits > asked).double().mean().item()
+        assert share_less_likely(percentiles, asked) == pytest.approx(counted, abs=0.01)
+    assert share_less_likely(percentiles, 7.0) == 0
+    assert share_less_likely(percentiles, -1.0) == 1
+    assert share_less_likely(percentiles_of(torch.ones(3)), 1.0) == 0  # no more, no less
+
+
+@pytest.mark.parametrize("damage", [[], [0.5] * 100, [1.0, *[0.0] * 100], [math.nan] * 101])
+def test_percentiles_of_a_damaged_checkpoint_are_refused(damage):
+    with pytest.raises(CheckpointError, match="101 ascending numbers"):
+        share_less_likely(damage, 0.5)
 
 
 SHIPPED_IMAGES = shipped_folders("image")

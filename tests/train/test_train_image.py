@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from playground.checkpoints import load
-from playground.data.images import load_pictures
+from playground.data.images import load_pictures, read_examples
 from playground.errors import DataError
 from playground.tokenizers.image import ImageTokenizer
 from tests.helpers import ROOT
@@ -102,6 +102,30 @@ def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_sheets(model, tmp_
     with Image.open(tmp_path / "samples.png") as sheet:
         assert sheet.size == (8 * (10 * 9 + 1), 8 * (2 * 9 + 1))
     assert getattr(trained.config, "n_class", 0) == len(info["classes"])
+    assert "`examples.png`: 20 of them" in card
+    examples = read_examples(tmp_path, tokenizer)
+    assert info["examples"] == {"labels": [*range(10)] * 2, "classes": list("0123456789")}
+    real = load_pictures("digits")
+    for picture, label in zip(examples, info["examples"]["labels"], strict=True):
+        same = (real.test == picture).all(axis=(1, 2, 3))
+        assert label in real.test_labels[same]
+    for suffix in ("", "_without_class") if info["classes"] else ("",):
+        percentiles = info[f"test_bits_percentiles{suffix}"]
+        assert percentiles[0] < percentiles[50] < percentiles[100]
+        assert np.mean(percentiles) == pytest.approx(info[f"test_bits_per_dim{suffix}"], rel=0.02)
+
+
+def test_a_finished_run_that_is_started_again_publishes_again_and_trains_nothing(tmp_path):
+    flags = ("--steps", "10", "--eval-every", "10")
+    run(tmp_path, *flags)
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    kept = {"resume.safetensors", "metrics.jsonl", "samples-000010.png"}
+    trained_at = saved_at(tmp_path)
+    for name in written.keys() - kept:
+        (tmp_path / name).unlink()
+    run(tmp_path, *flags)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == written
+    assert saved_at(tmp_path) == trained_at
 
 
 def test_a_polite_stop_saves_and_says_so(tmp_path):
@@ -125,6 +149,8 @@ def test_a_polite_stop_saves_and_says_so(tmp_path):
         (("--model", "gan"), "must be one of gated-pixelcnn"),
         (("--kernel-size", "4"), "kernel_size must be odd"),
         (("--batch-size", "5000"), "fewer than a batch"),
+        (("--order", "spiral"), "draws row by row, so --order must be raster, got 'spiral'"),
+        (("--model", "transformer", "--order", "zigzag"), "order must be one of raster, column"),
     ],
 )
 def test_settings_that_cannot_be_are_explained(flags, says, tmp_path):
@@ -158,3 +184,25 @@ def test_pictures_are_encoded_as_the_tokenizer_does_and_mirrored_as_a_mirror_doe
     pixels = np.arange(18, dtype=np.uint8).reshape(1, 2, 3, 3)
     flipped = mirrored(encode(pixels, colour), colour)[0]
     assert flipped.tolist() == colour.encode(pixels[0, :, ::-1])
+
+
+@pytest.mark.parametrize("order", ["column", "spiral", "random"])
+def test_pictures_in_another_order_are_encoded_and_mirrored_as_well(order):
+    pixels = load_pictures("digits").test
+    tokenizer = ImageTokenizer(8, 8, 1, 17, order)
+    tokens = encode(pixels[:9], tokenizer)
+    assert tokens.tolist() == [tokenizer.encode(p) for p in pixels[:9]]
+    flipped = mirrored(tokens, tokenizer)
+    assert flipped.tolist() == [tokenizer.encode(p[:, ::-1]) for p in pixels[:9]]
+    colour = ImageTokenizer(2, 3, 3, 256, order)
+    pixels = np.arange(18, dtype=np.uint8).reshape(1, 2, 3, 3)
+    flipped = mirrored(encode(pixels, colour), colour)[0]
+    assert flipped.tolist() == colour.encode(pixels[0, :, ::-1])
+
+
+def test_a_run_in_another_order_keeps_it(tmp_path):
+    run(tmp_path, "--model", "transformer", "--order", "random", "--order-seed", "3")
+    _, tokenizer = load(tmp_path)
+    assert (tokenizer.order, tokenizer.order_seed) == ("random", 3)
+    measured = [r["test_bits_per_dim"] for r in records(tmp_path) if "test_bits_per_dim" in r]
+    assert measured[-1] < math.log2(4)

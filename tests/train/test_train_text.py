@@ -17,7 +17,16 @@ from playground.checkpoints import load
 from playground.data.text import held_out_excerpt
 from playground.errors import CheckpointError, DataError
 from tests.helpers import ROOT
-from train.loop import Metrics, Resume, Windows, clock, learning_rate_scale, seed_of
+from train.loop import (
+    Metrics,
+    Resume,
+    Windows,
+    clock,
+    learning_rate_scale,
+    seed_of,
+    settings_of,
+)
+from train.text import Config
 
 TEXT = ROOT / "tests" / "data" / "king_james_tail.txt"
 SMALL = [
@@ -172,6 +181,18 @@ def test_what_a_killed_run_left_half_written_is_removed_and_nothing_else(tmp_pat
     (tmp_path / "notes.tmp").write_text("mine")
     Resume(tmp_path / "resume.safetensors", {})
     assert [path.name for path in tmp_path.iterdir()] == ["notes.tmp"]
+
+
+def test_a_setting_that_did_not_exist_means_its_default(tmp_path):
+    settings, defaults = settings_of(Config(order=5), {"out"})
+    assert settings == defaults | {"order": "5"}
+    assert "out" not in settings
+    older = {name: value for name, value in settings.items() if name != "dropout"}
+    model, path = torch.nn.Linear(1, 1), tmp_path / "resume.safetensors"
+    Resume(path, older).save(model, [], step=3)
+    assert Resume(path, settings, defaults).load(model, [])["step"] == 3
+    with pytest.raises(CheckpointError, match=r"belongs to a run with \{'dropout': '0.0'\}"):
+        Resume(path, settings | {"dropout": "0.1"}, defaults).load(model, [])
 
 
 def test_metrics_go_on_where_the_run_does(tmp_path):
