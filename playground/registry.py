@@ -29,6 +29,18 @@ def _shipped(name: str, title: str, summary: str, example: str) -> ModelCard:
     return ModelCard(name, title, "text", summary, example, ROOT / "checkpoints" / name)
 
 
+def _drawing(name: str, title: str, summary: str) -> ModelCard:
+    return ModelCard(name, title, "image", summary, "", ROOT / "checkpoints" / name)
+
+
+def _digits(order: str, told: str) -> ModelCard:
+    return _drawing(
+        f"digits-transformer-{order}",
+        f"Transformer, {order} order · 8x8 digits",
+        f"Decides the pixels {told}; the other three of its kind in other orders.",
+    )
+
+
 MODELS = (
     _shipped(
         "kjv-char-transformer",
@@ -60,6 +72,40 @@ MODELS = (
         "Counts what followed the last six characters; no neural network.",
         "And God said, ",
     ),
+    _drawing(
+        "fashion-gated-pixelcnn",
+        "Gated PixelCNN · Fashion-MNIST, 4 grey levels",
+        "Convolutions over the pixels above and to the left; it can be told which garment to draw.",
+    ),
+    _drawing(
+        "fashion-pixelcnn",
+        "PixelCNN · Fashion-MNIST, 4 grey levels",
+        "One stack of masked convolutions; what stands above right of a pixel it cannot see.",
+    ),
+    _drawing(
+        "fashion-row-lstm",
+        "Row LSTM · Fashion-MNIST, 4 grey levels",
+        "Remembers the rows above in a state that is handed down from row to row.",
+    ),
+    _drawing(
+        "fashion-transformer",
+        "Transformer · Fashion-MNIST, 4 grey levels",
+        "Looks back at every pixel that was drawn and weighs each by attention.",
+    ),
+    _drawing(
+        "fashion-gated-8bit",
+        "Gated PixelCNN · Fashion-MNIST, 256 grey levels",
+        "The same data in full depth: its 256 levels are one mixture of logistics.",
+    ),
+    _drawing(
+        "emoji-gated-pixelcnn",
+        "Gated PixelCNN · emoji in colour, 32x32",
+        "Decides red, then green, then blue of every pixel, 16 levels each.",
+    ),
+    _digits("raster", "row by row"),
+    _digits("column", "column by column"),
+    _digits("spiral", "around the edge, then ever further inwards"),
+    _digits("random", "scattered, by one permutation for all pictures"),
 )
 
 
@@ -89,4 +135,6 @@ def _own_model(folder: Path) -> tuple[str, str]:
     tokenizer = config.get("tokenizer")
     is_image = isinstance(tokenizer, dict) and tokenizer.get("type") == "image"
     summary = f"A model of your own: {config['family']} ({', '.join(FAMILIES)} can be trained)."
+    if config["family"] == "super-resolution":  # draws nothing without a small picture
+        return "super-resolution", summary
     return "image" if is_image else "text", summary

@@ -21,6 +21,7 @@ ICON = Path(__file__).parent / "icon.png"  # a named icon would be fetched from 
 PAGES = (  # script, label, icon: the menu of every page, in order
     ("app.py", "Home", ":material/home:"),
     ("pages/1_Text.py", "Text", ":material/notes:"),
+    ("pages/2_Image.py", "Image", ":material/grid_on:"),
     ("pages/4_Compare.py", "Compare", ":material/view_column:"),
 )
 
