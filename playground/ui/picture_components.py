@@ -44,7 +44,7 @@ _picture = st.components.v2.component(
 _sheet = st.components.v2.component(
     "playground_sheet",
     html=f"""<div class="host"><p class="title"></p><div class="grid" role="group"></div>
-<div class="legend" aria-hidden="true" hidden><span><i class="key given"></i>the border of what was
+<div class="legend" aria-hidden="true" hidden><span><i class="key given"></i>border of what was
 given</span></div>{_TIP}</div>""",
     css=_SHARED_CSS + source("sheet.css"),
     js=_SHARED_JS + source("sheet.js"),
@@ -68,9 +68,9 @@ _pad = st.components.v2.component(
 <canvas class="paper" tabindex="0" role="application"></canvas>
 <div class="tools">
 <fieldset><legend>Tool</legend><div class="row tool-row"></div></fieldset>
-<fieldset><legend>Brush</legend><div class="row size-row"></div></fieldset>
-<fieldset><legend>Colour</legend><div class="row color-row">
-<input type="color" aria-label="A colour of your own" hidden></div></fieldset>
+<fieldset><legend>Size</legend><div class="row size-row"></div></fieldset>
+<fieldset><legend>Colour</legend><div class="row color-row"></div>
+<label class="own" hidden><input type="color">a colour of your own</label></fieldset>
 <div class="row"><button type="button" class="undo">Undo</button>
 <button type="button" class="clear">Clear</button></div>
 <div class="row"><button type="button" class="use">Use this drawing</button></div>

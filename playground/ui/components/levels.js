@@ -1,9 +1,10 @@
 // A distribution over levels that have an order (brightness, loudness), before and after every
 // processor: one small chart a stage. The whole height of a column takes its level.
 const COLORS = { taken: "#d55e00", kept: "#0072b2", removed: "#8a94a3" }
-const TOP = 16, PLOT = 118, SWATCH = 10, LANE = 14, TICKS = 14 // screen pixels, from above
+const TOP = 16, PLOT = 118, SWATCH = 10, CHOICE = 12, RUNS = 10, TICKS = 14 // pixels, from above
 const BASE = TOP + PLOT
-const HEIGHT = BASE + 3 + SWATCH + LANE + TICKS
+const BELOW = BASE + 3 + SWATCH
+const ROOMY = 16, SAYS = 40 // pixels a column needs for a short figure, for a whole one
 
 const kept = new WeakMap() // charts -> the level pointed at, and what watches the width
 
@@ -93,7 +94,7 @@ function drawFigures(pen, { data, stage, removed, x, column }, color) {
       pen.lineWidth = 1.3
       cross(pen, middle, BASE - high - 8, 3.2)
     } else if (p > 0) {
-      const says = column >= 40 ? percent(p) : p >= 0.005 ? String(Math.round(100 * p)) : ""
+      const says = column >= SAYS ? percent(p) : p >= 0.005 ? String(Math.round(100 * p)) : ""
       pen.fillText(says, middle, BASE - high - 2)
     }
   })
@@ -102,7 +103,7 @@ function drawFigures(pen, { data, stage, removed, x, column }, color) {
 
 // Below narrow bars: every run of removed levels as a line with a cross.
 function drawRuns(pen, { data, removed, x, column }, color) {
-  const y = BASE + 3 + SWATCH + LANE / 2
+  const y = BELOW + CHOICE + RUNS / 2
   pen.strokeStyle = color
   pen.globalAlpha = 0.7
   for (let level = 0; level < data.probs[0].length; level++) {
@@ -124,7 +125,7 @@ function drawRuns(pen, { data, removed, x, column }, color) {
   pen.globalAlpha = 1
 }
 
-function drawAxis(pen, { data, x, column }, wide, color) {
+function drawAxis(pen, { data, x, column, high }, wide, color) {
   const count = data.probs[0].length
   data.swatches.forEach((swatch, level) => {
     pen.fillStyle = swatch
@@ -137,19 +138,19 @@ function drawAxis(pen, { data, x, column }, wide, color) {
   pen.globalAlpha = 0.85
   pen.fillStyle = color
   pen.textBaseline = "middle"
-  const each = column >= 18 ? Array.from({ length: count }, (_, i) => i) : tickLevels(count, wide)
+  const each = column >= ROOMY ? Array.from({ length: count }, (_, i) => i) : tickLevels(count, wide)
   for (const level of each) {
     const middle = x(level) + column / 2
     const wideText = pen.measureText(String(level)).width / 2
     const at = Math.max(wideText, Math.min(wide - wideText, middle))
-    pen.fillText(String(level), at, BASE + 3 + SWATCH + LANE + TICKS / 2)
+    pen.fillText(String(level), at, high - TICKS / 2)
   }
   pen.globalAlpha = 1
 }
 
-function drawTaken(pen, { data, x, column }) {
+function drawTaken(pen, { data, x, column }, wide) {
   if (data.taken === null || data.taken === undefined) return
-  const middle = x(data.taken) + column / 2, y = BASE + 3 + SWATCH + 3
+  const middle = Math.max(5, Math.min(wide - 5, x(data.taken) + column / 2)), y = BELOW + 3
   pen.fillStyle = COLORS.taken
   pen.beginPath()
   pen.moveTo(middle, y)
@@ -161,24 +162,27 @@ function drawTaken(pen, { data, x, column }) {
 function drawStage(canvas, data, stage, near) {
   const wide = canvas.parentElement.clientWidth
   if (!wide) return
-  const pen = penOf(canvas, wide, HEIGHT)
-  const style = getComputedStyle(canvas)
   const column = wide / data.probs[0].length
-  const plan = { data, stage, removed: removedBy(data, stage), x: (level) => level * column, column }
+  const high = BELOW + CHOICE + (column < ROOMY ? RUNS : 0) + TICKS
+  const pen = penOf(canvas, wide, high)
+  canvas.parentElement.querySelector(".most").hidden = column >= SAYS // each bar says its own
+  const style = getComputedStyle(canvas)
+  const removed = removedBy(data, stage)
+  const plan = { data, stage, removed, x: (level) => level * column, column, high }
   pen.font = `11px ${style.fontFamily}`
   pen.textAlign = "center"
   if (near >= 0) {
     pen.fillStyle = style.color
     pen.globalAlpha = 0.12
     const least = Math.max(column, 3)
-    pen.fillRect(plan.x(near) + (column - least) / 2, 0, least, HEIGHT)
+    pen.fillRect(plan.x(near) + (column - least) / 2, 0, least, high)
     pen.globalAlpha = 1
   }
   drawBars(pen, plan)
-  if (column >= 20) drawFigures(pen, plan, style.color)
+  if (column >= ROOMY) drawFigures(pen, plan, style.color)
   else drawRuns(pen, plan, style.color)
   drawAxis(pen, plan, wide, style.color)
-  drawTaken(pen, plan)
+  drawTaken(pen, plan, wide)
 }
 
 function wordsOf(data, level) {
@@ -204,6 +208,8 @@ export default function (component) {
   const canTake = data.position !== null && data.position !== undefined
   say(host.querySelector(".title"), data.title ?? "")
   say(host.querySelector(".facts"), data.facts ?? "")
+  charts.style.setProperty("--least", count > 8 ? "15rem" : "9rem") // two beside each other on a phone
+  charts.style.setProperty("--most", `${data.stages.length * Math.max(240, 72 * count)}px`)
   charts.classList.toggle("can-take", canTake)
   charts.setAttribute("aria-label", `${data.alt} Left and right move, Enter takes a level.`)
   const stages = sized(charts, data.stages.length, emptyStage)

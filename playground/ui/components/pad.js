@@ -82,16 +82,21 @@ function layTools(host, state, data) {
   const swatches = offered(data)
   if (!swatches.includes(state.color)) state.color = swatches.at(-1)
   const own = host.querySelector("input[type=color]")
-  own.hidden = data.colors !== 3
+  host.querySelector(".own").hidden = data.colors !== 3
+  const pick = (to) => {
+    state.color = to
+    own.classList.remove("chosen")
+  }
   row("color-row").replaceChildren(...swatches.map((hex) => {
     const face = element("span", "face")
     face.style.background = hex
     face.style.setProperty("--tick", luminance(rgbOf(hex)) > 0.55 ? "#111820" : "#ffffff")
     const label = data.colors === 3 ? `Colour ${hex}` : `Brightness ${rgbOf(hex)[0]}`
-    return choice("swatch", hex, label, face, hex === state.color, (to) => (state.color = to))
-  }), own)
+    return choice("swatch", hex, label, face, hex === state.color, pick)
+  }))
   own.oninput = () => {
-    state.color = own.value
+    pick(own.value)
+    own.classList.add("chosen")
     for (const input of row("color-row").querySelectorAll("input[type=radio]")) input.checked = input.value === own.value
   }
 }

@@ -18,7 +18,19 @@ function drawOne(canvas, picture, given, data, cell) {
   fillPicture(scratch, unpack(picture.pixels), unpack(picture.known), colors)
   const pen = penOf(canvas, width * cell, height * cell)
   pen.drawImage(scratch, 0, 0, width * cell, height * cell)
-  if (given) strokeCased(pen, borderOf(given, width, height, cell), "#56b4e9", "rgb(8 20 34 / 75%)", 1)
+  if (!given) return
+  pen.translate(0.5, 0.5) // a line of one pixel covers one, not the halves of two
+  strokeCased(pen, borderOf(given, width, height, cell), "#56b4e9", "rgb(8 20 34 / 75%)", 1)
+}
+
+// On a phone pictures are drawn up to a quarter smaller if one more then fits beside the others.
+function cellInRow(room, data) {
+  const around = 18 // padding of a picture and the gap to the next
+  const cell = cellOf(room - around, data.width, data.scale)
+  if (room > 600) return cell
+  const beside = Math.floor(room / (data.width * cell + around))
+  const smaller = cellOf(room / (beside + 1) - around, data.width, data.scale)
+  return smaller >= 0.75 * data.scale ? smaller : cell
 }
 
 export default function (component) {
@@ -34,9 +46,9 @@ export default function (component) {
   const buttons = sized(grid, data.pictures.length, emptyPicture)
 
   const redraw = () => {
-    const room = host.clientWidth - 10
+    const room = host.clientWidth
     if (room <= 0) return
-    const cell = cellOf(room, data.width, data.scale)
+    const cell = cellInRow(room, data)
     const frame = `${data.width}|${data.height}|${data.colors}|${cell}|${window.devicePixelRatio}|${data.kept}`
     buttons.forEach((button, i) => {
       const picture = data.pictures[i]
