@@ -9,7 +9,7 @@ from tests.helpers import ROOT
 
 BELOW = {"errors"}
 CORE = BELOW | {"traces", "models", "tokenizers"}
-MIDDLE = {"decoding", "inspection", "evaluation", "data", "checkpoints"}
+MIDDLE = {"decoding", "inspection", "evaluation", "data", "checkpoints", "experiments"}
 TOP = {"registry", "comparison", "devices"}
 MAY_IMPORT = {  # layer: layers it may use, besides itself
     "errors": set(),
@@ -21,6 +21,7 @@ MAY_IMPORT = {  # layer: layers it may use, besides itself
     "evaluation": CORE,
     "data": CORE,
     "checkpoints": CORE,
+    "experiments": BELOW,  # results; what makes them is in train
     "devices": BELOW,
     "comparison": CORE | MIDDLE,
     "registry": CORE | MIDDLE,

@@ -1,0 +1,1 @@
+"""What was found by experiments: small results with the commands that make them again."""
