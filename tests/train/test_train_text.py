@@ -17,16 +17,9 @@ from playground.checkpoints import load
 from playground.data.text import held_out_excerpt
 from playground.errors import CheckpointError, DataError
 from tests.helpers import ROOT
-from train.loop import (
-    Metrics,
-    Resume,
-    Windows,
-    clock,
-    learning_rate_scale,
-    seed_of,
-    settings_of,
-)
-from train.text import Config
+from train.config import settings_of
+from train.loop import Metrics, Resume, clock, learning_rate_scale, seed_of
+from train.text import Config, Windows
 
 TEXT = ROOT / "tests" / "data" / "king_james_tail.txt"
 SMALL = [
@@ -184,7 +177,7 @@ def test_what_a_killed_run_left_half_written_is_removed_and_nothing_else(tmp_pat
 
 
 def test_a_setting_that_did_not_exist_means_its_default(tmp_path):
-    settings, defaults = settings_of(Config(order=5), {"out"})
+    settings, defaults = settings_of(Config(order=5))
     assert settings == defaults | {"order": "5"}
     assert "out" not in settings
     older = {name: value for name, value in settings.items() if name != "dropout"}
