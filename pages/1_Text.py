@@ -10,7 +10,7 @@ from playground.ui import actions, controls, resources, state, views
 from playground.ui.lane_controls import lane_controls
 from playground.ui.relatives import draft_of, kin_of
 from playground.ui.resources import Loaded
-from playground.ui.state import TextSession
+from playground.ui.state import Session
 
 controls.page_setup("Text")
 st.title("Text, one token at a time")
@@ -34,11 +34,14 @@ with st.sidebar:
         st.error(controls.plain(str(error)))
         st.stop()
 
-for note in state.text_session().notes:
+for note in state.notes():
     st.warning(controls.plain(note), icon=":material/link_off:")
 
+session = state.text_session()
 try:
-    session = actions.open_session(loaded, prompt, lane, slide)
+    actions.open_session(
+        session, loaded, prompt, lambda: loaded.tokenizer.encode(prompt), lane, slide=slide
+    )
 except PlaygroundError as error:
     st.error(controls.plain(str(error)))
     if isinstance(error, ContextFullError):
@@ -61,7 +64,7 @@ is_open = bool(state.open_sections())
 
 
 @st.fragment(run_every=interval)
-def board(session: TextSession, loaded: Loaded, lane: Lane, length: int) -> None:
+def board(session: Session, loaded: Loaded, lane: Lane, length: int) -> None:
     """Everything that a step changes."""
     actions.tick(session, lane, length)
     as_before = actions.tick_interval(session, speed) == interval and session.identity

@@ -20,7 +20,7 @@ with st.sidebar:
         st.error(controls.plain(str(error)))
         st.stop()
 doing = image_controls.mode_picker()
-for note in state.text_session().notes:
+for note in state.notes():
     st.warning(controls.plain(note), icon=":material/link_off:")
 
 if doing == "Complete":

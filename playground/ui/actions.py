@@ -3,46 +3,63 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 
 from playground.decoding.lane import Lane
-from playground.decoding.stepper import Stepper
+from playground.decoding.stepper import MAX_TOKENS, Stepper
 from playground.errors import PlaygroundError
+from playground.models.base import ARModel
 from playground.ui import state
 from playground.ui.resources import Loaded, turn
-from playground.ui.state import TextSession
+from playground.ui.state import Session
 
 TICK_S = 0.15  # of computing in one tick of Run
 
 
-def open_session(loaded: Loaded, prompt: str, lane: Lane, slide: bool) -> TextSession:
-    """Return the visitor's session for these settings, afresh if model, prompt or seed changed.
+def open_session(
+    session: Session,
+    loaded: Loaded,
+    begin: Hashable,
+    tokens: Callable[[], Sequence[int]],
+    lane: Lane,
+    *,
+    model: ARModel | None = None,
+    slide: bool = False,
+    longest: int = MAX_TOKENS,
+) -> bool:
+    """Start the session afresh if model, beginning or seed have changed; return whether they had.
+
+    Args:
+        begin: all that the beginning and `model` depend on besides `loaded`.
+        tokens: makes what the beginning consists of, BOS left out.
+        model: what is stepped, if that is not the trained model itself.
+        longest: most tokens of what has an end of its own, BOS counted.
 
     Raises:
-        PlaygroundError: the prompt cannot be read by this model.
+        PlaygroundError: the beginning cannot be read by this model.
     """
-    session = state.text_session()
-    identity = (loaded.card.name, id(loaded.model), prompt, lane.seed)
-    if session.identity != identity or session.stepper is None:
+    identity = (loaded.card.name, id(loaded.model), begin, lane.seed)
+    is_new = session.identity != identity or session.stepper is None
+    if is_new:
         session.pace = "still"  # but what there was is kept until the new prompt has been read
         tokenizer = loaded.tokenizer
-        tokens = [tokenizer.bos_token, *tokenizer.encode(prompt)]
+        prompt = [tokenizer.bos_token, *tokens()]
         with turn():
             session.stepper = Stepper(
-                loaded.model, loaded.card.name, tokens,
+                model or loaded.model, loaded.card.name, prompt,
                 seed=lane.seed, eos_token=tokenizer.eos_token, slide=slide,
-                tokenizer=tokenizer,
+                tokenizer=tokenizer, longest=longest,
             )  # fmt: skip
         session.identity, session.problem = identity, ""
     if session.stepper.slide != slide:
         session.stepper.slide, session.problem = slide, ""
-    return session
+    return is_new
 
 
-def attempt(session: TextSession, action: Callable[[Stepper], object]) -> None:
+def attempt(session: Session, action: Callable[[Stepper], object]) -> None:
     """Do one thing to the stepper; a problem stops playing and is shown."""
     session.problem = ""
-    session.notes.clear()
+    state.notes().clear()
     try:
         with turn():
             action(session.stepper)
@@ -50,34 +67,41 @@ def attempt(session: TextSession, action: Callable[[Stepper], object]) -> None:
         session.problem, session.pace = str(error), "still"
 
 
-def step(session: TextSession, lane: Lane) -> None:
+def step(session: Session, lane: Lane) -> None:
     attempt(session, lambda stepper: stepper.step(lane))
 
 
-def back(session: TextSession) -> None:
+def step_on(session: Session, lane: Lane, count: int) -> None:
+    """Take `count` steps, or as many as there are left."""
+    session.pace = "still"
+    attempt(session, lambda stepper: any(not stepper.step(lane) for _ in range(count)))
+
+
+def back(session: Session) -> None:
     session.pace = "still"
     attempt(session, lambda stepper: stepper.back())
 
 
-def reset(session: TextSession) -> None:
+def reset(session: Session) -> None:
     """Forget all branches; the next run of the page starts afresh."""
     session.identity = ()
 
 
-def tick_interval(session: TextSession, speed: int) -> float | None:
-    """Return the seconds between two ticks, None while nothing plays."""
+def tick_interval(session: Session, speed: float) -> float | None:
+    """Return the seconds between two ticks, None while nothing plays; `speed`: ticks a second."""
     return {"still": None, "play": 1 / speed, "run": TICK_S + 0.05}[session.pace]
 
 
-def set_pace(session: TextSession, pace: str) -> None:
+def set_pace(session: Session, pace: str) -> None:
     session.pace = "still" if session.pace == pace else pace
 
 
-def tick(session: TextSession, lane: Lane, length: int) -> None:
-    """Go on by one token (play) or by as many as fit into a tick (run)."""
+def tick(session: Session, lane: Lane, length: int, at_once: int = 1) -> None:
+    """Go on by `at_once` tokens (play) or by as many as fit into a tick (run)."""
     if session.pace == "still":
         return
     deadline = time.monotonic() + TICK_S
+    made_now = 0
     while session.pace != "still":
         stepper = session.stepper
         made = stepper.cursor - len(stepper.branch.trace.prompt)
@@ -85,17 +109,18 @@ def tick(session: TextSession, lane: Lane, length: int) -> None:
             session.pace = "still"
             return
         step(session, lane)
-        if session.pace == "play" or time.monotonic() > deadline:
+        made_now += 1
+        if time.monotonic() > deadline or (session.pace == "play" and made_now >= at_once):
             return
 
 
-def go_to(session: TextSession, position: object) -> None:
+def go_to(session: Session, position: object) -> None:
     if isinstance(position, int | float):
         session.pace = "still"
         attempt(session, lambda stepper: stepper.go_to(int(position)))
 
 
-def take(session: TextSession, lane: Lane, sid: object) -> None:
+def take(session: Session, lane: Lane, sid: object) -> None:
     """Take the token of "position:token" if that position is still the cursor's.
 
     Events of a chart may arrive twice or late; the position makes them harmless.
@@ -109,36 +134,36 @@ def take(session: TextSession, lane: Lane, sid: object) -> None:
         attempt(session, lambda stepper: stepper.take(token, lane))
 
 
-def from_chart(session: TextSession, lane: Lane) -> None:
+def from_chart(session: Session, lane: Lane) -> None:
     take(session, lane, (state.event("candidates", "take") or {}).get("sid"))
 
 
-def from_timeline(session: TextSession) -> None:
+def from_timeline(session: Session) -> None:
     go_to(session, (state.event("timeline", "go") or {}).get("position"))
 
 
-def from_strip(session: TextSession) -> None:
+def from_strip(session: Session) -> None:
     go_to(session, (state.event("strip", "go") or {}).get("position"))
 
 
-def from_list(session: TextSession, lane: Lane) -> None:
+def from_list(session: Session, lane: Lane) -> None:
     take(session, lane, state.take_value("other"))
 
 
-def from_maps(session: TextSession) -> None:
+def from_maps(session: Session) -> None:
     chosen = state.event("maps", "head") or {}
     session.layer, session.head = int(chosen.get("layer", 0)), int(chosen.get("head", 0))
     session.head_is_chosen = True
 
 
-def from_branches(session: TextSession) -> None:
+def from_branches(session: Session) -> None:
     name = state.take_value("branch")
     if name:
         session.pace = "still"
         attempt(session, lambda stepper: stepper.switch(name))
 
 
-def rename(session: TextSession) -> None:
+def rename(session: Session) -> None:
     name = state.take_value("rename")
     if name:
         attempt(session, lambda stepper: stepper.rename(name))

@@ -31,6 +31,7 @@ def page_setup(title: str) -> None:
     st.set_page_config(
         page_title=f"{title} · Autoregressive playground", page_icon=ICON, layout="wide"
     )
+    state.begin_page(title)
     with st.sidebar:
         for script, label, page_icon in PAGES:
             try:

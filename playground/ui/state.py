@@ -13,30 +13,51 @@ SECTIONS = ("maps_open", "branches_open", "downloads_open")
 
 
 @dataclass
-class TextSession:
-    """The Text page of one visitor."""
+class Session:
+    """What one visitor steps through on a page, whatever its tokens stand for."""
 
     identity: tuple = ()  # of model, prompt and seed: another one starts afresh
     stepper: Stepper | None = None
-    pace: str = "still"  # or "play" (a token a tick), or "run" (as many as a tick holds)
+    pace: str = "still"  # or "play" (so many a tick), or "run" (as many as a tick holds)
     layer: int = 0  # of the attention head that is enlarged
     head: int = 0
     head_is_chosen: bool = False  # until then the text shows the mean of all heads
     seen: tuple = ()  # of the last attention: the tokens it is of, and what was seen
     problem: str = ""  # of the last action, shown until the next one
-    notes: list[str] = field(default_factory=list)  # what was wrong with the link
 
 
-def text_session() -> TextSession:
-    """Return this visitor's Text page."""
-    return st.session_state.setdefault("_text", TextSession())
+@dataclass
+class Notes:
+    """What was wrong with the link to a page."""
+
+    page: str = ""
+    texts: list[str] = field(default_factory=list)
+
+
+def text_session() -> Session:
+    """Return what this visitor steps through on the Text page."""
+    return st.session_state.setdefault("_text", Session())
+
+
+def begin_page(name: str) -> None:
+    """Forget the notes about the link to another page."""
+    if _notes().page != name:
+        st.session_state["_notes"] = Notes(name)
+
+
+def notes() -> list[str]:
+    """Return what was wrong with the link, until the visitor does something."""
+    return _notes().texts
 
 
 def tell(note: str) -> None:
-    """Keep a note about the link until the visitor dismisses it."""
-    session = text_session()
-    if note not in session.notes:
-        session.notes.append(note)
+    """Keep a note about the link."""
+    if note not in notes():
+        notes().append(note)
+
+
+def _notes() -> Notes:
+    return st.session_state.setdefault("_notes", Notes())
 
 
 def value(key: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
@@ -20,7 +21,7 @@ from playground.traces import metrics
 from playground.traces.trace import Step
 from playground.ui import actions, charts, components, state
 from playground.ui.resources import Loaded, turn
-from playground.ui.state import TextSession
+from playground.ui.state import Session
 
 MOST_BITS = 99.0  # a token of probability 0 is drawn as so surprising
 COLORS = {  # what the text can be coloured by: title, end of the scale
@@ -31,7 +32,7 @@ COLORS = {  # what the text can be coloured by: title, end of the scale
 }
 
 
-def step_buttons(session: TextSession, lane: Lane) -> None:
+def step_buttons(session: Session, lane: Lane) -> None:
     """Step and Back, with their keys: the buttons that every step draws again."""
     stepper = session.stepper
     st.button("Step", type="primary", icon=":material/skip_next:", key="step",
@@ -39,23 +40,28 @@ def step_buttons(session: TextSession, lane: Lane) -> None:
               disabled=stepper.has_ended)  # fmt: skip
     st.button("Back", icon=":material/undo:", key="back", shortcut="Ctrl+Left",
               on_click=actions.back, args=(session,), disabled=stepper.cursor == 1,
-              help="Undo one token; it stays in its branch.")  # fmt: skip
+              help="Undo one decision; it stays in its branch.")  # fmt: skip
 
 
-def pace_buttons(session: TextSession) -> None:
+def pace_buttons(
+    session: Session,
+    on_reset: Callable[[Session], None] = actions.reset,
+    until: str = "up to the tokens set in the sidebar",
+    start: str = "the prompt",
+) -> None:
     """Play, Run and Reset."""
     playing, running = session.pace == "play", session.pace == "run"
     st.button("Pause" if playing else "Play", key="play",
               icon=":material/pause:" if playing else ":material/play_arrow:",
               on_click=actions.set_pace, args=(session, "play"),
-              help="One token after another, at the speed set in the sidebar.")  # fmt: skip
+              help="One after another, at the speed set in the sidebar.")  # fmt: skip
     st.button("Stop" if running else "Run to end", key="run",
               icon=":material/stop:" if running else ":material/fast_forward:",
               on_click=actions.set_pace, args=(session, "run"),
-              help="As fast as it goes, up to the tokens set in the sidebar.")  # fmt: skip
-    st.button("Reset", icon=":material/restart_alt:", key="reset", on_click=actions.reset,
+              help=f"As fast as it goes, {until}.")  # fmt: skip
+    st.button("Reset", icon=":material/restart_alt:", key="reset", on_click=on_reset,
               args=(session,), disabled=playing or running,
-              help="Start again from the prompt; branches are forgotten.")  # fmt: skip
+              help=f"Start again from {start}; branches are forgotten.")  # fmt: skip
 
 
 def color_of(loaded: Loaded) -> str:
@@ -74,7 +80,7 @@ def color_picker(has_attention: bool) -> None:
     )  # fmt: skip
 
 
-def text(session: TextSession, loaded: Loaded, written: dict, color: str) -> None:
+def text(session: Session, loaded: Loaded, written: dict, color: str) -> None:
     """Draw the tokens of the branch; hovering tells the numbers, a click goes there."""
     weights, of = None, ""
     if color == "attention":
@@ -142,7 +148,7 @@ def _drawn(token: int, tokenizer) -> str:
     return plain if plain and visible(plain).replace("␣", " ") == plain else label
 
 
-def candidates(session: TextSession, loaded: Loaded, lane: Lane, step: Step) -> None:
+def candidates(session: Session, loaded: Loaded, lane: Lane, step: Step) -> None:
     """Draw the distribution at the cursor through every processor; a click takes a token."""
     label = loaded.tokenizer.label
     verb = "would be taken" if session.stepper.at_end else "was taken"
@@ -167,7 +173,7 @@ def candidates(session: TextSession, loaded: Loaded, lane: Lane, step: Step) -> 
     )  # fmt: skip
 
 
-def timeline(session: TextSession, written: dict) -> None:
+def timeline(session: Session, written: dict) -> None:
     """Draw surprisal and entropy over the text; a click goes there."""
     stepper = session.stepper
     made = stepper.branch.trace.steps
@@ -190,7 +196,7 @@ def timeline(session: TextSession, written: dict) -> None:
     )
 
 
-def look_at(session: TextSession, loaded: Loaded) -> Attention:
+def look_at(session: Session, loaded: Loaded) -> Attention:
     """Return the attention of the position before the cursor; all parts of the page share it."""
     prefix = session.stepper.prefix
     if session.seen[:1] != (prefix,):
@@ -199,7 +205,7 @@ def look_at(session: TextSession, loaded: Loaded) -> Attention:
     return session.seen[1]
 
 
-def attention_section(session: TextSession, loaded: Loaded, seen: Attention) -> None:
+def attention_section(session: Session, loaded: Loaded, seen: Attention) -> None:
     """Draw every head's map, and one of them large."""
     n_layer, n_head, size, _ = seen.maps.shape
     session.layer, session.head = min(session.layer, n_layer - 1), min(session.head, n_head - 1)
@@ -221,7 +227,7 @@ def attention_section(session: TextSession, loaded: Loaded, seen: Attention) -> 
     )  # fmt: skip
 
 
-def branches(session: TextSession, loaded: Loaded, color: str) -> None:
+def branches(session: Session, loaded: Loaded, color: str) -> None:
     """List the branches with their figures, and switch, rename or compare them."""
     stepper, tokenizer = session.stepper, loaded.tokenizer
     rows = []
@@ -259,7 +265,7 @@ def branches(session: TextSession, loaded: Loaded, color: str) -> None:
         components.token_strip(key="strip_other", data=data)
 
 
-def downloads(session: TextSession, loaded: Loaded, step: Step, seen: Attention | None) -> None:
+def downloads(session: Session, loaded: Loaded, step: Step, seen: Attention | None) -> None:
     """Offer the trace and every chart; files are made when they are asked for."""
     stepper, label = session.stepper, loaded.tokenizer.label
     trace = stepper.branch.trace
@@ -297,7 +303,7 @@ def downloads(session: TextSession, loaded: Loaded, step: Step, seen: Attention 
                                on_click="ignore")  # fmt: skip
 
 
-def details(session: TextSession, loaded: Loaded, step: Step | None, color: str) -> None:
+def details(session: Session, loaded: Loaded, step: Step | None, color: str) -> None:
     """Draw what hides in expanders; what is closed costs nothing."""
     if isinstance(loaded.model, HasAttention):
         with st.expander("Attention: where each head looks", key="maps_open",
