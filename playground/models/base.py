@@ -82,6 +82,22 @@ class HasLayers(Protocol):
 
 
 @runtime_checkable
+class HasEmbedding(Protocol):
+    """A model that can be told embeddings instead of tokens, and so differentiated by its input.
+
+    Optional; counts have none. `forward(tokens, c)` is `forward_embedded(embed(tokens), c)`.
+    """
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to what stands for each of them (B, T, C), wherever it is."""
+        ...
+
+    def forward_embedded(self, embedded: Tensor, condition: Any = None) -> Tensor:
+        """Map embeddings (B, T, C) to logits (B, T, V); row i scores token i + 1."""
+        ...
+
+
+@runtime_checkable
 class HasStepEvery(Protocol):
     """A model that tells what it expects after every token of a chunk, as all our families do."""
 

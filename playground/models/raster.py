@@ -172,7 +172,15 @@ class Raster(nn.Module):
         Raises:
             ContextFullError: T is more than the tokens of a picture.
         """
-        B, T = tokens.shape
+        return self.forward_embedded(self.embed(tokens), condition)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to their features (B, T, K); those of BOS are all zeros."""
+        return F.embedding(tokens, self.features)
+
+    def forward_embedded(self, embedded: Tensor, condition=None) -> Tensor:
+        """Map features (B, T, K) of tokens to logits (B, T, V); row i scores token i + 1."""
+        B, T, K = embedded.shape
         if T > self.context_length:
             raise ContextFullError(
                 f"The picture is full: it has {self.context_length} values, and row {T} of the "
@@ -181,9 +189,9 @@ class Raster(nn.Module):
         c = self.config
         per_row = c.width * c.colors
         rows = -(-T // per_row)
-        pixels = F.pad(tokens[:, 1:], (0, rows * per_row - T + 1), value=c.levels)
-        logits = self.picture_logits(self.values(pixels.view(B, rows, per_row)), condition)
-        return with_start(logits.flatten(1, 3)[:, :T])
+        pixels = F.pad(embedded[:, 1:], (0, 0, 0, rows * per_row - T + 1))  # unknown is zero
+        values = pixels.reshape(B, rows, c.width, c.colors * K)
+        return with_start(self.picture_logits(values, condition).flatten(1, 3)[:, :T])
 
     def nats(self, tokens: Tensor, condition=None) -> Tensor:
         """Return -log p (B, T) of every value of whole pictures (B, T), as `forward` has it.

@@ -105,7 +105,15 @@ class LSTM(nn.Module):
 
     def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
         """Map tokens (B, T) to logits (B, T, V); row i scores token i + 1."""
-        outputs, _ = self.lstm(self.embedding(tokens))
+        return self.forward_embedded(self.embed(tokens))
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to their embeddings (B, T, C)."""
+        return self.embedding(tokens)
+
+    def forward_embedded(self, embedded: Tensor, condition: Any = None) -> Tensor:
+        """Map embeddings (B, T, C) to logits (B, T, V); row i scores token i + 1."""
+        outputs, _ = self.lstm(embedded)
         return self.head(F.dropout(outputs, self.config.dropout, self.training))
 
     def head(self, hidden: Tensor) -> Tensor:

@@ -227,12 +227,20 @@ class SuperResolution(nn.Module):
             ContextFullError: T is more than the tokens of a picture.
             ConfigError: the condition is no small picture.
         """
-        logits = self.prior.forward(tokens)
+        return self.forward_embedded(self.embed(tokens), condition)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to their features (B, T, K)."""
+        return self.prior.embed(tokens)
+
+    def forward_embedded(self, embedded: Tensor, condition=None) -> Tensor:
+        """Map features (B, T, K) of tokens to logits (B, T, V); row i scores token i + 1."""
+        logits = self.prior.forward_embedded(embedded)
         if condition is None:
             return logits
-        small = small_pictures(condition, len(tokens), self.config, tokens.device)
+        small = small_pictures(condition, len(embedded), self.config, embedded.device)
         said = self.conditioner(small).flatten(1, 3)
-        return with_start(logits[..., :-1] + said[:, : tokens.shape[1]])
+        return with_start(logits[..., :-1] + said[:, : embedded.shape[1]])
 
     def nats(self, tokens: Tensor, condition=None) -> Tensor:
         """Return -log p (B, T) of every value of whole pictures (B, T), as `forward` has it."""

@@ -212,10 +212,13 @@ class Transformer(nn.Module):
             for linear in (module.project, module.contract):
                 nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * self.config.n_layer))
 
-    def _embed(self, tokens: Tensor, start: int) -> tuple[Tensor, Tensor | None]:
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T) to their embeddings (B, T, C), without positions."""
+        return F.embedding(tokens, self.embedding.weight)
+
+    def _place(self, x: Tensor, start: int) -> tuple[Tensor, Tensor | None]:
         """Return the stream (B, T, C) and, for rotary positions, the angles of start..start+T."""
-        end = start + tokens.shape[1]
-        x = F.embedding(tokens, self.embedding.weight)
+        end = start + x.shape[1]
         if self.config.positions == "rotary":
             return x, self.table[:, start:end]
         if self.config.positions == "learned":
@@ -224,12 +227,16 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
         """Map tokens (B, T) to logits (B, T, V); row i scores token i + 1."""
-        *_, x = self._streams(tokens)
+        return self.forward_embedded(self.embed(tokens))
+
+    def forward_embedded(self, embedded: Tensor, condition: Any = None) -> Tensor:
+        """Map embeddings (B, T, C) to logits (B, T, V); row i scores token i + 1."""
+        *_, x = self._streams(embedded)
         return self.head(x)
 
     def forward_layers(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, T) to the stream (n_layer + 1, B, T, C): embedding, then each block."""
-        return torch.stack(tuple(self._streams(tokens)))
+        return torch.stack(tuple(self._streams(self.embed(tokens))))
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map the stream (..., C) behind any layer to logits (..., V): final norm, unembedding."""
@@ -237,8 +244,8 @@ class Transformer(nn.Module):
             return logits
         return F.linear(self.norm(hidden), self.embedding.weight)
 
-    def _streams(self, tokens: Tensor) -> Iterator[Tensor]:
-        x, cos_sin = self._embed(tokens, 0)
+    def _streams(self, embedded: Tensor) -> Iterator[Tensor]:
+        x, cos_sin = self._place(embedded, 0)
         x = F.dropout(x, self.config.dropout, self.training)
         yield x
         for block in self.blocks:
@@ -300,7 +307,7 @@ class Transformer(nn.Module):
         if N > 1:  # token i of the chunk sees the whole past and the chunk up to itself
             mask = torch.ones(N, cache.length, dtype=torch.bool, device=tokens.device)
             mask = mask.tril(diagonal=state.length)
-        x, angles = self._embed(tokens, state.length)
+        x, angles = self._place(self.embed(tokens), state.length)
         cos_sin = None if angles is None else angles.to(x.dtype).unbind()
         slots, keys_values = cache.slots(N), cache.keys_values()
         yield x, cache
@@ -320,7 +327,7 @@ class Transformer(nn.Module):
         """
         T = tokens.shape[1]
         future = torch.ones(T, T, dtype=torch.bool, device=tokens.device).triu(1)
-        x, cos_sin = self._embed(tokens, 0)
+        x, cos_sin = self._place(self.embed(tokens), 0)
         maps = []
         for block in self.blocks:
             q, k, _ = block.query_key_value(x, cos_sin)

@@ -27,7 +27,7 @@ def test_values_weighted_by_the_attention_maps_give_the_logits_of_forward(positi
     model = transformer(positions)
     tokens = random_tokens(2, 11)
     maps = model.attention_maps(tokens)
-    x, cos_sin = model._embed(tokens, 0)
+    x, cos_sin = model._place(model.embed(tokens), 0)
     for block, weights in zip(model.blocks, maps, strict=True):
         _, _, v = block.query_key_value(x, cos_sin)
         x = x + block.project((weights @ v).transpose(1, 2).flatten(2))

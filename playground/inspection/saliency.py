@@ -1,0 +1,65 @@
+"""How much each token of a prefix matters to the probability of one that follows, by gradient.
+
+The length of the gradient of log p(token | prefix) with respect to what the model is told of each
+token: Simonyan et al. 2013, arXiv:1312.6034; for sequences Li et al. 2016, arXiv:1506.01066. It
+says what a small change of that token would do, here and now; a token that matters to a decision
+that is certain anyway has a small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from playground.decoding.window import visible_window
+from playground.errors import ConfigError
+from playground.models.base import ARModel, HasEmbedding, device_of
+from playground.models.conditioned import Conditioned
+
+
+def can_be_differentiated(model: ARModel) -> bool:
+    """True if `saliency` can be asked for; counts have no gradient."""
+    return isinstance(_inside(model)[0], HasEmbedding)
+
+
+def saliency(model: ARModel, prefix: Sequence[int], token: int) -> np.ndarray:
+    """Return how much each token of `prefix` (BOS first) matters to log p of `token` next.
+
+    What a sliding window has dropped does not matter at all. Of a guided model it is the branch
+    that is told the condition.
+
+    Returns:
+        (len(prefix),) float32, not negative, in nats a unit of embedding.
+
+    Raises:
+        ConfigError: the model cannot be differentiated.
+    """
+    inner, condition = _inside(model)
+    if not isinstance(inner, HasEmbedding):
+        raise ConfigError(
+            f"{type(inner).__name__} counts and has no gradient. Choose a neural network to see "
+            "what matters to it."
+        )
+    window = visible_window(prefix, inner.context_length)
+    rows = torch.tensor([window], device=device_of(inner))
+    with torch.inference_mode(False), torch.enable_grad():
+        embedded = inner.embed(rows).detach().clone().requires_grad_()
+        logits = inner.forward_embedded(embedded, condition)[0, -1].float()
+        (gradient,) = torch.autograd.grad(logits.log_softmax(-1)[token], embedded)
+    found = np.zeros(len(prefix), np.float32)
+    lengths = gradient[0].norm(dim=-1).cpu().numpy()
+    found[0] = lengths[0]
+    found[len(prefix) - len(window) + 1 :] = lengths[1:]
+    return found
+
+
+def _inside(model: ARModel) -> tuple[ARModel, object]:
+    """Return the trained model inside, and the condition it is told."""
+    condition = None
+    while isinstance(getattr(model, "model", None), torch.nn.Module):
+        if isinstance(model, Conditioned):
+            condition = model.condition
+        model = model.model
+    return model, condition
