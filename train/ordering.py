@@ -1,7 +1,7 @@
 """Does the order of the pixels matter? python -m train.ordering
 
 Trains the same small Transformer on 8x8 digits in every order and with several seeds, each by
-`python -m train.image` in a process of its own (about a minute on one idle core; twelve of them),
+`python -m train.image` in a process of its own (twelve of them, about 100 seconds of a core each),
 and writes playground/experiments/ordering.json. The models of the first seed are the checkpoints
 digits-transformer-<order>. A run that was killed goes on where it was; a finished one is kept.
 """
@@ -24,8 +24,8 @@ from playground.evaluation.bits_per_dim import surprisal_of_pictures
 from playground.experiments.ordering import RESULT, Ordered, Trained, independent_pixels
 from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.orders import ORDERS
-from train.config import parse_config
-from train.image import encode, option
+from train.config import option, parse_config
+from train.image import encode
 
 LEVELS = 17  # of the digits themselves
 # One thread and float32, so that a second of the same machine gives the same bits.

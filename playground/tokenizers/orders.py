@@ -13,10 +13,10 @@ from functools import lru_cache
 import numpy as np
 
 ORDERS = {
-    "raster": "row by row, from the left to the right",
-    "column": "column by column, from the top to the bottom",
-    "spiral": "around the edge clockwise, from the top left, then ever further inwards",
-    "random": "scattered, by one permutation for all pictures",
+    "raster": "row by row",
+    "column": "column by column",
+    "spiral": "around the edge, then inwards",
+    "random": "scattered, the same for all",
 }
 
 
@@ -24,8 +24,9 @@ ORDERS = {
 def pixels_in_order(order: str, height: int, width: int, seed: int = 0) -> np.ndarray:
     """Return the row-major number of every pixel (height * width,) in the order of decision.
 
-    `seed` chooses the permutation of the order `random` and means nothing to the others. The
-    array is shared, so it cannot be written to.
+    Columns go from the left to the right, the spiral clockwise from the top left; `seed` chooses
+    the permutation of the order `random` and means nothing to the others. The array is shared, so
+    it cannot be written to.
     """
     number = np.arange(height * width)
     grid = number.reshape(height, width)
