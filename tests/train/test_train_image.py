@@ -18,8 +18,10 @@ from safetensors.torch import load_file
 from playground.checkpoints import load
 from playground.data.images import load_pictures, read_examples
 from playground.errors import DataError
+from playground.models.super_resolution import area_average
 from playground.tokenizers.image import ImageTokenizer
 from tests.helpers import ROOT
+from train.conditions import Classes, SmallPictures
 from train.image import Batches, Config, encode, mirrored
 
 SMALL = [
@@ -126,6 +128,42 @@ def test_a_finished_run_that_is_started_again_publishes_again_and_trains_nothing
     run(tmp_path, *flags)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == written
     assert saved_at(tmp_path) == trained_at
+
+
+def test_super_resolution_is_told_small_pictures_and_shows_them_beside_the_truth(tmp_path):
+    flags = ("--factor", "4", "--conditioner-channels", "8", "--n-block", "1", "--mirror")
+    output = run(tmp_path, "--model", "super-resolution", *flags)
+    assert "told pictures of 2x2 pixels" in output
+    trained, _ = load(tmp_path)
+    assert trained.config.small_shape == (2, 2, 1)
+    measured = [r["test_bits_per_dim"] for r in records(tmp_path) if "test_bits_per_dim" in r]
+    assert measured[1] < measured[0] < math.log2(4) + 0.1
+    info = json.loads((tmp_path / "config.json").read_text())["info"]
+    assert info["classes"] == []
+    untold = info["test_bits_per_dim_without_small_picture"]
+    assert untold != info["test_bits_per_dim"]
+    assert f"untold, the same model needs {untold}" in (tmp_path / "README.md").read_text()
+    test = load_pictures("digits").test
+    with Image.open(tmp_path / "samples.png") as sheet:
+        cells = np.asarray(sheet)[8:, 8:][::8, ::8]  # eight times enlarged, a line between them
+    assert cells.shape == (6 * 9, 10 * 9)
+    for i in range(10):
+        told = area_average(test[i], 4).repeat(4, 0).repeat(4, 1)[:, :, 0]
+        assert np.array_equal(cells[:8, 9 * i : 9 * i + 8], told)
+        assert np.array_equal(cells[45:53, 9 * i : 9 * i + 8], test[i][:, :, 0])
+
+
+def test_a_small_picture_is_mirrored_with_its_picture_and_a_hidden_class_is_none():
+    pictures, is_told = load_pictures("digits"), torch.tensor([True, False, True])
+    small, flip = SmallPictures(pictures, 2), torch.tensor([True, False, True])
+    given, still_told = small.of_batch(small.train[:3], is_told, flip, "cpu")
+    wanted = area_average(pictures.train[:3, :, ::-1], 2)
+    assert np.array_equal(given[[0, 2]].numpy(), wanted[[0, 2]])
+    assert torch.equal(given[1], small.train[1])
+    assert torch.equal(still_told, is_told)
+    classes = Classes(pictures, 10)
+    labels = classes.of_batch(classes.train[:3], is_told, None, "cpu")
+    assert labels.tolist() == [classes.train[0], 10, classes.train[2]]
 
 
 def test_a_polite_stop_saves_and_says_so(tmp_path):
