@@ -252,13 +252,18 @@ def _closely(
 def _compared(outcome: Enlarged, pixels: list[np.ndarray]) -> None:
     """Tell how far the finished samples are from the original and from what was told."""
     found = actions.distances_of(outcome, pixels)
+    st.markdown("**Distance from the original**")
     with st.container(horizontal=True, gap="medium"):
         for label, value, text in (
-            ("Bicubic", found.bicubic, "of the picture enlarged without a model"),
-            ("Samples", found.samples, "of each sample, on average over them"),
-            ("Their mean", found.mean, "of the mean of all samples"),
+            (
+                "Bicubic",
+                found.bicubic,
+                "of the one without a model, in as many levels",
+            ),
+            ("A sample", found.samples, "of each sample, on average over them"),
+            ("Mean of samples", found.mean, "of the mean of all samples"),
         ):
-            st.metric(f"{label}: from the original", f"{value:.1f}", width="content",
+            st.metric(label, f"{value:.1f}", width="content",
                       help=f"Root mean squared difference {text}, 0 to 255.")  # fmt: skip
     st.caption(
         "A mean of guesses is near the original on average and looks blurred; a sample is sharp, "

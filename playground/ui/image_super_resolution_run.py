@@ -154,7 +154,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 class Distances:
     """Root mean squared differences, 0 to 255, of finished pictures."""
 
-    bicubic: float  # to the original, as are the next two
+    bicubic: float  # in the model's levels, to the original, as are the next two
     samples: float  # the mean over samples
     mean: float  # of the mean of all samples
     again: float  # of the samples, averaged down again, to what was told; the mean over them
@@ -164,9 +164,10 @@ class Distances:
 def distances_of(outcome: Enlarged, pixels: Sequence[np.ndarray]) -> Distances:
     """Return how far finished samples (H, W, channels) are from the original and the input."""
     factor = outcome.tokenizer.height // outcome.small.shape[0]
-    told = outcome.small
+    told, tokenizer = outcome.small, outcome.tokenizer
+    without_model = tokenizer.decode(tokenizer.encode(bicubic(told, tokenizer)))
     return Distances(
-        distance(bicubic(told, outcome.tokenizer), outcome.original),
+        distance(without_model, outcome.original),
         float(np.mean([distance(own, outcome.original) for own in pixels])),
         distance(np.mean(pixels, axis=0), outcome.original),
         float(np.mean([distance(area_average(own, factor), told) for own in pixels])),

@@ -124,6 +124,22 @@ def test_the_bits_of_the_original_are_those_of_the_model_that_was_told(house):
     assert outcome.bits_untold == pytest.approx(model.nats(tokens).mean().item() / np.log(2))
 
 
+def test_distances_are_measured_in_the_levels_of_the_model(house):
+    write_enlarger(house)
+    outcome = finished(page(enlarge_count="2"))
+    pixels = [TOKENIZER.decode(trace.tokens[1:]) for trace in outcome.traces()]
+    found = actions.distances_of(outcome, pixels)
+    of_each = [actions.distance(own, outcome.original) for own in pixels]
+    assert found.samples == pytest.approx(np.mean(of_each))
+    assert found.mean <= found.samples  # the mean of two is never farther than both on average
+    perfect = actions.distances_of(outcome, [outcome.original])
+    assert (perfect.samples, perfect.mean) == (0, 0)
+    assert perfect.again == perfect.original_again
+    cubic = actions.bicubic(outcome.small, TOKENIZER)
+    seen = TOKENIZER.decode(TOKENIZER.encode(cubic))
+    assert found.bicubic == actions.distance(seen, outcome.original)
+
+
 def test_stop_stops_and_what_was_drawn_stays(house, monkeypatch):
     for tick in ("TICK_S", "FIRST_TICK_S"):
         monkeypatch.setattr(completion, tick, 0.0)  # one value a tick
