@@ -1,7 +1,8 @@
 """The command line: python -m playground {models,warm-up,decode,compare}.
 
 Both draw from the stream that the pages draw from: `decode` prints a text as it is decided, or
-its whole Trace as JSON; `compare` prints one row of figures a lane.
+its whole Trace as JSON; `compare` prints one row of figures a lane. Of pictures both write a
+contact sheet to --out, one row a lane, and print the figures.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from playground.checkpoints import load
-from playground.comparison import Comparison, LaneResult
-from playground.data.text import held_out_excerpt
+from playground.checkpoints import load, read_config, write_atomically
+from playground.comparison import Comparison, LaneResult, Real, kind_of
+from playground.comparison.pictures import SCALES, drawn, kept_part, sheet_png
 from playground.decoding.kinds import Parameter
-from playground.decoding.presets import PRESETS
+from playground.decoding.presets import PICTURE_PRESETS, PRESETS
 from playground.decoding.processors import (
     LLAMA_CPP_ORDER,
     PROCESSORS,
@@ -30,13 +31,18 @@ from playground.decoding.processors import (
 from playground.decoding.spec import COMBINATIONS, MAX_SAMPLES, LaneSpec, specs_from_text
 from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import check_device
-from playground.errors import ConfigError, PlaygroundError
+from playground.errors import ConfigError, DataError, PlaygroundError, check_whole
 from playground.models.base import warm_up
-from playground.registry import available
+from playground.registry import ModelCard, available
+from playground.tokenizers.image import MAX_BYTES, ImageTokenizer
 
 COLUMNS = (
     "lane", "log_likelihood", "perplexity", "distinct_2", "self_bleu", "seq_rep_4", "mean_length",
     "calls", "tokens_per_second",
+)  # fmt: skip
+PICTURE_COLUMNS = (
+    "lane", "bits_per_dim", "pairwise_distance", "differing", "duplicates", "brightness",
+    "histogram_distance", "calls", "tokens_per_second",
 )  # fmt: skip
 ORDERS = {"transformers": TRANSFORMERS_ORDER, "llama.cpp": LLAMA_CPP_ORDER}
 
@@ -45,6 +51,18 @@ ORDERS = {"transformers": TRANSFORMERS_ORDER, "llama.cpp": LLAMA_CPP_ORDER}
 class Loaded:
     model: Any
     tokenizer: Any
+    info: dict
+
+
+def cards() -> dict[str, ModelCard]:
+    """Return all models that are here, those of text first."""
+    return available("text") | available("image")
+
+
+def folder_of(name: str) -> Path:
+    """Return the checkpoint that a name or a path means."""
+    card = cards().get(name)
+    return card.folder if card else Path(name)
 
 
 def loader(device: str):
@@ -52,8 +70,8 @@ def loader(device: str):
 
     @lru_cache(maxsize=4)
     def load_by_name(name: str) -> Loaded:
-        card = available("text").get(name)
-        return Loaded(*load(card.folder if card else Path(name), device))
+        folder = folder_of(name)
+        return Loaded(*load(folder, device), read_config(folder).get("info") or {})
 
     return load_by_name
 
@@ -65,11 +83,11 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("models", help="name the models that are here")
     commands.add_parser("warm-up", help="compile what the models need, once on a machine")
 
-    one = commands.add_parser("decode", help="write a text, or tell its trace")
+    one = commands.add_parser("decode", help="write a text or draw a picture, or tell its trace")
     _common(one)
     one.add_argument("--strategy", default="sample", choices=STRATEGIES, metavar="NAME",
                      help=", ".join(STRATEGIES))  # fmt: skip
-    one.add_argument("--samples", type=int, default=1, help=f"texts, 1 to {MAX_SAMPLES}")
+    one.add_argument("--samples", type=int, default=1, help=f"1 to {MAX_SAMPLES}")
     one.add_argument("--second", default="", help="draft, amateur or partner: a model's name")
     one.add_argument("--combination", default="", choices=COMBINATIONS, help="how models combine")
     one.add_argument("--combination-settings", type=json.loads, default={}, metavar="JSON")
@@ -79,16 +97,18 @@ def parser() -> argparse.ArgumentParser:
         default="transformers",
         help="of the processors: transformers, llama.cpp, or names, by commas",
     )
-    one.add_argument("--json", action="store_true", help="print the traces, not the texts")
+    one.add_argument("--json", action="store_true", help="print the traces")
     for flag, (_, parameter, helps) in _flags().items():
         one.add_argument(f"--{flag}", type=_reader(parameter), help="; ".join(helps), metavar="X")
 
     many = commands.add_parser("compare", help="print figures of several ways to decode")
     _common(many)
-    many.add_argument("--preset", action="append", default=[], choices=PRESETS, metavar="NAME",
-                      help=", ".join(PRESETS))  # fmt: skip
+    many.add_argument(
+        "--preset", action="append", default=[], choices=PRESETS | PICTURE_PRESETS, metavar="NAME",
+        help=f"for texts {', '.join(PRESETS)}; for pictures {', '.join(PICTURE_PRESETS)}",
+    )  # fmt: skip
     many.add_argument("--lanes", type=Path, help="JSON file of lanes, as the Compare page saves it")
-    many.add_argument("--samples", type=int, help="texts a lane")
+    many.add_argument("--samples", type=int, help="of every lane")
     many.add_argument("--second", default="", help="second model for the lanes that need one")
     many.add_argument("--json", action="store_true", help="one JSON line a lane")
     return top
@@ -97,9 +117,21 @@ def parser() -> argparse.ArgumentParser:
 def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", required=True, help="a model's name, or a checkpoint's folder")
     command.add_argument("--prompt", default="", help="what the text begins with")
-    command.add_argument("--max-new-tokens", type=int, default=100)
+    command.add_argument(
+        "--max-new-tokens", type=int, help="100 if left out; of pictures, until they are whole"
+    )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--slide", action="store_true", help="slide a window that is full")
+    command.add_argument(
+        "--class", dest="condition", default="", metavar="NAME",
+        help="that a model of pictures is told: a name or a number",
+    )  # fmt: skip
+    command.add_argument("--picture", type=Path, help="a file whose top part all pictures keep")
+    command.add_argument("--keep-rows", type=int, help="how much of it; half if left out")
+    command.add_argument("--out", type=Path, metavar="PNG", help="where pictures are written to")
+    command.add_argument(
+        "--scale", type=int, default=4, help="pixels of the file for each of a picture, 1 to 32"
+    )
     command.add_argument(
         "--device", default="", help="cpu, cuda, cuda:1, mps; the best if left out"
     )
@@ -172,10 +204,42 @@ def spec_of(given: argparse.Namespace) -> LaneSpec:
 
 
 def comparison(given: argparse.Namespace, specs: list[LaneSpec]) -> Comparison:
+    load_by_name = loader(check_device(given.device))
+    tokenizer = load_by_name(given.model).tokenizer
+    check_whole("--scale", given.scale, *SCALES)
+    if given.out and not isinstance(tokenizer, ImageTokenizer):
+        raise ConfigError(f"{given.model} writes text, and --out is of pictures. Leave it out.")
     return Comparison(
-        specs, given.prompt, model=given.model, load=loader(check_device(given.device)),
-        seed=given.seed, max_new_tokens=given.max_new_tokens, slide=given.slide,
+        specs, beginning(given, tokenizer), model=given.model,
+        load=load_by_name, seed=given.seed, max_new_tokens=given.max_new_tokens,
+        slide=given.slide, condition=given.condition,
     )  # fmt: skip
+
+
+def beginning(given: argparse.Namespace, tokenizer: Any) -> str | list[int]:
+    """Return the prompt: text, or the tokens of the rows that are kept of a picture.
+
+    Raises:
+        ConfigError: --picture or --keep-rows make no sense.
+        PromptError: the file is no picture.
+    """
+    if given.picture is None:
+        if given.keep_rows is not None:
+            raise ConfigError("--keep-rows is of a picture. Name one: --picture FILE.")
+        return given.prompt
+    if not isinstance(tokenizer, ImageTokenizer):
+        raise ConfigError(f"{given.model} writes text, so --picture means nothing. Leave it out.")
+    try:
+        with given.picture.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(
+            f"{given.picture} cannot be read ({error.strerror}). Name a PNG or JPEG file."
+        ) from error
+    prepared = tokenizer.prepare(data)
+    for note in prepared.notes:
+        print(note, file=sys.stderr)
+    return kept_part(tokenizer, prepared.pixels, given.keep_rows)
 
 
 def pieces(running: Comparison) -> Iterator[str]:
@@ -194,56 +258,95 @@ def pieces(running: Comparison) -> Iterator[str]:
 
 def decode(given: argparse.Namespace) -> None:
     running = comparison(given, [spec_of(given)])
+    if running.kind.name == "image" and not given.json:
+        finish(running)
+        write_sheet(given, running)
+        tell_figures(given, running)
+        return
     if given.samples == 1 and not given.json:
         for piece in pieces(running):
             print(piece, end="", flush=True)
         print()
         return
-    while running.advance():
-        pass
+    finish(running)
+    write_sheet(given, running)
     for trace in running.results()[0].traces:
         text = running.tokenizer.decode(trace.tokens)
         print(trace.to_json(running.tokenizer.label) if given.json else text)
 
 
+def finish(running: Comparison) -> None:
+    """Decide all there is to decide."""
+    while running.advance():
+        pass
+
+
 def compare(given: argparse.Namespace) -> None:
     """Print a row of figures for every lane."""
-    specs = [PRESETS[name] for name in given.preset]
+    offer = kind_of(loader(check_device(given.device))(given.model).tokenizer).offer
+    if strangers := [name for name in given.preset if name not in offer.presets]:
+        raise ConfigError(
+            f"{given.model} has no preset {strangers[0]!r}. It has {', '.join(offer.presets)}."
+        )
+    specs = [offer.presets[name] for name in given.preset]
     if given.lanes:
         specs += specs_from_text(given.lanes.read_text(encoding="utf-8"), most=8)
     if not specs:
-        raise ConfigError("Name lanes: --preset greedy --preset 'nucleus 0.9', or --lanes FILE.")
+        usual = " ".join(f"--preset {name!r}" for name in offer.usual)
+        raise ConfigError(f"Name lanes: {usual}, or --lanes FILE.")
     changes = {"samples": given.samples} if given.samples else {}
     specs = [
         spec.but(**changes, **({"second": given.second} if spec.needs_second else {}))
         for spec in specs
     ]
     running = comparison(given, specs)
-    while running.advance():
-        pass
-    rows = [row_of(running, result) for result in running.results()]
-    card = available("text").get(given.model)
-    folder = card.folder if card else Path(given.model)
-    if (folder / "held_out.txt").is_file():
-        human = running.human_figures(held_out_excerpt(folder))
-        rows.append({"lane": "real text", **human.to_dict()})
+    finish(running)
+    write_sheet(given, running)
+    tell_figures(given, running)
+
+
+def tell_figures(given: argparse.Namespace, running: Comparison) -> None:
+    """Print a row of figures for every lane, and one of what people made if there is some."""
+    try:
+        real = running.kind.real(folder_of(given.model), running.load(given.model))
+    except DataError as error:
+        print(error, file=sys.stderr)
+        real = None
+    brightness = {"real": real} if isinstance(real, Real) else {}
+    rows = [row_of(running, result, **brightness) for result in running.results()]
+    if real is not None:
+        label = "real text" if running.kind.name == "text" else "real pictures"
+        rows.append({"lane": label, **running.real_figures(real).to_dict()})
     if given.json:
         for row in rows:
             print(json.dumps(row))
     else:
-        print_table(rows)
+        print_table(rows, COLUMNS if running.kind.name == "text" else PICTURE_COLUMNS)
 
 
-def row_of(running: Comparison, result: LaneResult) -> dict[str, Any]:
+def write_sheet(given: argparse.Namespace, running: Comparison) -> None:
+    """Write the pictures of all lanes to --out, one row a lane."""
+    if given.out is None:
+        return
+    data = sheet_png(drawn(running.tokenizer, running.results()), given.scale)
+    try:
+        write_atomically(given.out, lambda path: path.write_bytes(data))
+    except OSError as error:
+        raise DataError(
+            f"{given.out} cannot be written ({error.strerror}). Name another file."
+        ) from error
+
+
+def row_of(running: Comparison, result: LaneResult, **options: Any) -> dict[str, Any]:
     """Return the figures of a lane, flat."""
-    row = {"lane": result.spec.label, **running.figures(result).to_dict()}
+    row = {"lane": result.spec.label, **running.figures(result, **options).to_dict()}
     return row | {"calls": result.calls, "tokens_per_second": result.tokens_per_second}
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
+def print_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     """Print the columns that tell lanes apart; `--json` has all of them."""
-    cells = [list(COLUMNS)] + [[_cell(row.get(name)) for name in COLUMNS] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
+    cells = [list(columns)] + [[_cell(row.get(name)) for name in columns] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for first, *others in cells:
         laid = [first.ljust(widths[0])]
         laid += [c.rjust(w) for c, w in zip(others, widths[1:], strict=True)]
@@ -260,10 +363,10 @@ def main(argv: list[str] | None = None) -> int:
     given = parser().parse_args(argv)
     try:
         if given.command == "models":
-            for card in available("text").values():
+            for card in cards().values():
                 print(f"{card.name}\t{card.title}")
         elif given.command == "warm-up":
-            for card in available("text").values():
+            for card in cards().values():
                 warm_up(load(card.folder)[0])
         else:
             {"decode": decode, "compare": compare}[given.command](given)

@@ -38,3 +38,31 @@ PRESETS: dict[str, LaneSpec] = {
     )
 }  # fmt: skip
 DEFAULT = ("greedy", "pure sampling", "nucleus 0.9", "beam search")
+
+PICTURES = 4  # of a lane: enough to see how varied they are
+PICTURE_PRESETS: dict[str, LaneSpec] = {
+    spec.label: spec
+    for spec in (
+        *(
+            spec.but(samples=PICTURES)
+            for spec in (
+                _sampling("sample"),
+                _sampling("temperature 0.8", Processor("temperature", 0.8)),
+                _sampling("temperature 1.2", Processor("temperature", 1.2)),
+                _sampling("top-k 20", Processor("top_k", 20)),
+                _sampling("top-p 0.9", Processor("top_p", 0.9)),
+                _sampling("min-p 0.05", Processor("min_p", 0.05)),
+                _sampling("typical 0.9", Processor("typical_p", 0.9)),
+                LaneSpec("guidance 2", combination="guided",
+                         combination_settings={"guidance_scale": 2.0}),
+                LaneSpec("best of 4", "best_of_n", {"n": 4}),
+            )
+        ),
+        LaneSpec("greedy", "greedy"),
+        LaneSpec("beam search", "beam_search", {"num_beams": 3}),
+        LaneSpec("stochastic beams", "stochastic_beam_search", {"num_beams": 4}),
+        LaneSpec("contrastive decoding", combination="contrastive_decoding", samples=PICTURES),
+        LaneSpec("ensemble", combination="ensemble", samples=PICTURES),
+    )
+}  # fmt: skip
+PICTURE_DEFAULT = ("sample", "temperature 0.8", "top-p 0.9", "greedy")

@@ -14,6 +14,8 @@ from playground.errors import ConfigError, check_whole
 
 MAX_SAMPLES = 16  # texts of one spec
 MAX_LABEL, MAX_WORDS = 60, 400  # characters
+MAX_CLASS = 2**12  # classes of a model
+ANY = "any"  # a lane that is told no class, whatever the others are told
 COMBINATIONS = ("", "guided", "contrastive_decoding", "dola", "ensemble")
 PLAIN = (str, int, float)
 NEEDS_SECOND = ("contrastive_decoding", "ensemble")
@@ -25,6 +27,8 @@ class LaneSpec:
 
     `model` is empty for the model of the whole comparison. `second` names the draft of
     speculative decoding, the amateur of contrastive decoding, the partner of an ensemble.
+    `condition` is the class, by name or number, that a model of pictures is told: empty for that
+    of the whole comparison, ANY for none.
     """
 
     label: str = "sample"
@@ -37,6 +41,7 @@ class LaneSpec:
     combination_settings: Mapping[str, Any] = field(default_factory=dict)
     second: str = ""
     words: str = ""  # that constrained beam search must say, one a line
+    condition: str | int = ""
 
     def __post_init__(self):
         if not isinstance(self.label, str) or not 0 < len(self.label.strip()) <= MAX_LABEL:
@@ -53,7 +58,20 @@ class LaneSpec:
         for name in ("model", "second", "words"):
             if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > MAX_WORDS:
                 raise ConfigError(f"{name} must be text of at most {MAX_WORDS} characters.")
+        self._check_condition()
         self._check_beams()
+
+    def _check_condition(self) -> None:
+        """Refuse what can be no class of any model; which there are is known when it is loaded."""
+        asked = self.condition
+        if isinstance(asked, str) and len(asked) <= MAX_LABEL:
+            return
+        if type(asked) is int and 0 <= asked < MAX_CLASS:
+            return
+        raise ConfigError(
+            f"condition must be the name of a class, at most {MAX_LABEL} characters, or its number "
+            f"from 0 to {MAX_CLASS - 1}, got {str(asked)[:80]!r}."
+        )
 
     def _check_beams(self) -> None:
         """Refuse filters that leave fewer tokens than the beams need at the first position."""
@@ -114,10 +132,11 @@ class LaneSpec:
             "combination_settings": dict(self.combination_settings),
             "second": self.second,
             "words": self.words,
+            "condition": self.condition,
         }
         if self.samples == 1:
             del data["samples"]
-        return {key: value for key, value in data.items() if value}
+        return {k: value for k, value in data.items() if value or (k, value) == ("condition", 0)}
 
     @classmethod
     def from_json(cls, data: Any) -> LaneSpec:

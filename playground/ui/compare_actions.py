@@ -203,7 +203,7 @@ def _human(outcome: Outcome, judge: Judge | None) -> None:
     try:
         text = held_out_excerpt(outcome.loaded.card.folder)
         with turn():
-            outcome.human = outcome.comparison.human_figures(text, judge)
+            outcome.human = outcome.comparison.real_figures(text, judge)
     except PlaygroundError as error:
         outcome.human_problem = str(error)
 

@@ -91,3 +91,16 @@ def test_words_become_tokens():
 def test_a_link_that_says_something_wrong_is_refused_by_rule_and_value(data, message):
     with pytest.raises(ConfigError, match=message):
         specs_from_text(data, most=8)
+
+
+@pytest.mark.parametrize("condition", ["Dress", "any", 0, 7])
+def test_a_class_goes_through_the_link(condition):
+    spec = LaneSpec("x", condition=condition)
+    assert specs_from_text(specs_to_text([spec]), 1) == [spec]
+    assert "condition" not in LaneSpec("x").to_json()
+
+
+@pytest.mark.parametrize("condition", [-1, 2**12, 1.0, True, None, ["cat"], "x" * 61])
+def test_what_can_be_no_class_is_refused(condition):
+    with pytest.raises(ConfigError, match="condition must be the name of a class"):
+        LaneSpec("x", condition=condition)

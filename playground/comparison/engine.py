@@ -1,37 +1,39 @@
 """Several ways to decode one prompt, side by side: the engine of the Compare page and `compare`.
 
-Lanes of one model go through one Run in lockstep; a model that is combined with another has a Run
-of its own, and the Runs take turns, so all texts grow together and all can be stopped at once.
+Lanes of one model and one class go through one Run in lockstep; a model that is combined with
+another has a Run of its own, and the Runs take turns, so all texts or pictures grow together and
+all can be stopped at once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
+from playground.comparison.kinds import (
+    Loaded,
+    Prompt,
+    Real,
+    Scope,
+    classes_of,
+    kind_of,
+)
 from playground.decoding.lane import Lane
 from playground.decoding.run import MAX_LANES, Run, check_prefix
 from playground.decoding.search import SearchStrategy
 from playground.decoding.spec import LaneSpec
 from playground.errors import ConfigError, PlaygroundError
-from playground.evaluation.figures import Figures, figures, human_point
+from playground.evaluation.figures import Figures
 from playground.evaluation.judge import Judge
+from playground.evaluation.picture_figures import PictureFigures
 from playground.models.base import ARModel
 from playground.models.combined import ContrastiveDecoding, Ensemble
 from playground.models.dola import DoLa
-from playground.models.guided import Guided
 from playground.traces.trace import Step, Trace
 
 MAX_SPECS = 8
-
-
-class Loaded(Protocol):
-    """A model with its tokenizer."""
-
-    model: ARModel
-    tokenizer: Any
 
 
 @dataclass(frozen=True)
@@ -83,33 +85,42 @@ class _Group:
 class Comparison:
     """Specs over one prompt; `advance` decides one position of all, `results` tells what there is.
 
+    The prompt of pictures are the tokens that all of them begin with, none for whole pictures.
+    `condition` names the class that is told to every model that knows classes, unless a spec has
+    one of its own. Pictures end when they are whole, or after `max_new_tokens`.
+
     Raises (before any work):
         ConfigError: a spec does not fit the models: another tokenizer, a missing second model,
-            settings that contradict each other, too many lanes.
+            an unknown class, settings that contradict each other, too many lanes.
         PromptError: the prompt cannot be read by the model's tokenizer.
     """
 
     def __init__(
         self,
         specs: Sequence[LaneSpec],
-        prompt: str,
+        prompt: Prompt = "",
         *,
         model: str,
         load: Callable[[str], Loaded],
         seed: int = 0,
-        max_new_tokens: int = 100,
+        max_new_tokens: int | None = None,
         slide: bool = False,
+        condition: str | int = "",
     ):
         if not 1 <= len(specs) <= MAX_SPECS:
             raise ConfigError(f"Compare 1 to {MAX_SPECS} lanes, got {len(specs)}.")
-        self.specs, self.model_name, self._load = tuple(specs), model, load
+        self.specs, self.model_name, self.load = tuple(specs), model, load
         main = load(model)
-        self.tokenizer = main.tokenizer
-        self.prompt = (self.tokenizer.bos_token, *self.tokenizer.encode(prompt))
+        self.tokenizer, self.kind = main.tokenizer, kind_of(main.tokenizer)
+        self.prompt = self.kind.prefix(self.tokenizer, prompt)
         check_prefix(main.model, self.prompt)
+        self.condition = condition
+        self.label = self.kind.label(main, condition)
+        self.length = self.kind.room(self.tokenizer, self.prompt, max_new_tokens)
         planned: dict[Any, tuple[ARModel, dict[int, range], list[Lane]]] = {}
         for index, spec in enumerate(self.specs):
             try:
+                self.kind.offer.check(spec)
                 lanes = spec.lanes(seed, self.tokenizer, self._draft(spec))
                 key, own = self._model_of(spec)
             except PlaygroundError as error:
@@ -119,11 +130,15 @@ class Comparison:
             _, places, all_lanes = planned.setdefault(key, (own, {}, []))
             places[index] = range(len(all_lanes), len(all_lanes) + len(lanes))
             all_lanes += lanes
-        if sum(len(lanes) for _, _, lanes in planned.values()) > MAX_LANES:
-            raise ConfigError(f"At most {MAX_LANES} texts are made at once. Take fewer samples.")
+        count = sum(len(lanes) for _, _, lanes in planned.values())
+        if count > MAX_LANES:
+            raise ConfigError(
+                f"At most {MAX_LANES} {self.kind.noun} are made at once. Take fewer samples."
+            )
         options = {
-            "max_new_tokens": max_new_tokens, "eos_token": self.tokenizer.eos_token,
+            "max_new_tokens": self.length, "eos_token": self.tokenizer.eos_token,
             "slide": slide, "tokenizer": self.tokenizer,
+            "n_candidates": self.kind.candidates(count * self.length),
         }  # fmt: skip
         self._groups = [
             _Group(Run(own, self.prompt, lanes, **options), places)
@@ -162,28 +177,35 @@ class Comparison:
         group = next(group for group in self._groups if index in group.places)
         return isinstance(group.run.lanes[group.places[index].start].strategy, SearchStrategy)
 
-    def figures(self, result: LaneResult, judge: Judge | None = None) -> Figures:
-        """Return the figures of a lane, under its model as it is by itself and under a judge."""
-        own = self._same_tokens(result.spec.model or self.model_name).model
-        raw = own if result.spec.combination else None
-        return figures(result.traces, raw, judge, tokenizer=self.tokenizer)
+    def label_of(self, spec: LaneSpec) -> int | None:
+        """Return the number of the class that a spec's model is told; None: untold."""
+        return self._label(spec, spec.model or self.model_name)
 
-    def human_figures(self, text: str, judge: Judge | None = None) -> Figures:
-        """Return the figures of real text in pieces as long as the lanes' texts are.
+    def figures(
+        self, result: LaneResult, judge: Judge | None = None, real: Real | None = None
+    ) -> Figures | PictureFigures:
+        """Return the figures of a lane, under its model as it is by itself and under a judge.
 
-        What depends on how many texts there are (distinct-n, self-BLEU) is that of as many pieces
-        as the largest lane has samples; the rest is steadier with 16.
+        Real pictures are what the brightness of the lane's is compared with.
         """
+        spec, name = result.spec, result.spec.model or self.model_name
+        own = self._bound(spec, name) if spec.combination else None
+        others = real.of(self.label_of(spec)) if real is not None else None
+        return self.kind.figures(
+            result.traces, own, self._judge(judge, spec), tokenizer=self.tokenizer, real=others
+        )
+
+    def real_figures(
+        self, real: str | Real, judge: Judge | None = None
+    ) -> Figures | PictureFigures:
+        """Return the figures of real text or real pictures, as long as what the lanes made."""
+        plain = LaneSpec()
         longest = max(len(trace.steps) for r in self.results() for trace in r.traces)
-        options = {"judge": judge, "prompt_length": len(self.prompt)}
-        model = self._load(self.model_name).model
-        many = human_point(text, self.tokenizer, model, max(1, longest), **options)
-        few = human_point(
-            text, self.tokenizer, model, max(1, longest),
-            pieces=max(spec.samples for spec in self.specs), **options,
+        most = max(spec.samples for spec in self.specs)
+        return self.kind.real_figures(
+            real, self._bound(plain, self.model_name), self._judge(judge, plain),
+            tokenizer=self.tokenizer, scope=Scope(self.prompt, self.label, longest, most),
         )  # fmt: skip
-        counted = ("samples", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "zipf")
-        return replace(many, **{name: getattr(few, name) for name in counted})
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -198,7 +220,7 @@ class Comparison:
 
     def _same_tokens(self, name: str) -> Loaded:
         """Return the model of that name, which must share the comparison's tokens."""
-        loaded = self._load(name)
+        loaded = self.load(name)
         if loaded.tokenizer.to_json() != self.tokenizer.to_json():
             raise ConfigError(
                 f"{name!r} and {self.model_name!r} have different tokenizers, so a token of one "
@@ -206,40 +228,57 @@ class Comparison:
             )
         return loaded
 
-    def _second(self, spec: LaneSpec) -> Loaded:
+    def _label(self, spec: LaneSpec, name: str) -> int | None:
+        """Return the class that a model is told in a lane; those that know none are told none."""
+        loaded = self._same_tokens(name)
+        asked = self.condition if spec.condition == "" else spec.condition
+        is_own = spec.condition != "" and name == (spec.model or self.model_name)
+        return self.kind.label(loaded, asked) if is_own or classes_of(loaded) else None
+
+    def _bound(self, spec: LaneSpec, name: str) -> ARModel:
+        """Return a model as decoders step it: told the class of a lane."""
+        return self.kind.bind(self._same_tokens(name), self._label(spec, name))
+
+    def _judge(self, judge: Judge | None, spec: LaneSpec) -> Judge | None:
+        """Return the judge, told what the lane was told."""
+        if judge is None or self.kind.name == "text":
+            return judge
+        return Judge(self._bound(spec, judge.name), judge.tokenizer, judge.name)
+
+    def _second(self, spec: LaneSpec) -> ARModel:
         if not spec.second:
             raise ConfigError(
                 f"The lane {spec.label!r} needs a second model with the same tokenizer. Choose one."
             )
-        return self._same_tokens(spec.second)
+        return self._bound(spec, spec.second)
 
     def _draft(self, spec: LaneSpec) -> ARModel | None:
         is_drafted = spec.needs_second and spec.strategy == "speculative_decoding"
-        return self._second(spec).model if is_drafted else None
+        return self._second(spec) if is_drafted else None
 
     def _model_of(self, spec: LaneSpec) -> tuple[Any, ARModel]:
         """Return the model a spec decodes with, and a key that lanes of the same one share."""
         name = spec.model or self.model_name
-        own = self._same_tokens(name).model
-        settings = dict(spec.combination_settings)
-        key = (name, spec.combination, tuple(sorted(settings.items())), spec.second)
+        settings, label = dict(spec.combination_settings), self._label(spec, name)
         if not spec.combination:
-            return (name,), own
+            return (name, label), self._bound(spec, name)
+        key = (name, label, spec.combination, tuple(sorted(settings.items())), spec.second)
         try:
-            return key, self._combined(spec, own, settings)
+            return key, self._combined(spec, name, settings)
         except TypeError as error:
             raise ConfigError(f"{spec.combination} has no such setting ({error}).") from error
 
-    def _combined(self, spec: LaneSpec, own: ARModel, settings: dict) -> ARModel:
+    def _combined(self, spec: LaneSpec, name: str, settings: dict) -> ARModel:
         if spec.combination == "guided":
-            negative = str(settings.pop("negative_prompt", ""))
-            tokens = tuple(self.tokenizer.encode(negative))
-            settings = {"guidance_scale": 1.5, **settings}
-            return Guided(own, prompt_length=len(self.prompt), negative_prompt=tokens, **settings)
-        if spec.combination == "contrastive_decoding":
-            return ContrastiveDecoding(own, self._second(spec).model, **settings)
+            label = self._label(spec, name)
+            return self.kind.guided(self._same_tokens(name), label, settings, self.prompt)
+        own = self._bound(spec, name)
         if spec.combination == "dola":
             return DoLa(own, **settings)
+        if spec.combination == "contrastive_decoding":
+            return self.kind.sealed(
+                ContrastiveDecoding(own, self._second(spec), **settings), self.tokenizer
+            )
         weight = float(settings.pop("weight", 0.5))
-        models = (own, self._second(spec).model)
-        return Ensemble(models, (1 - weight, weight), **settings)
+        models = (own, self._second(spec))
+        return self.kind.sealed(Ensemble(models, (1 - weight, weight), **settings), self.tokenizer)

@@ -19,6 +19,7 @@ _loaded = {}
 class Loaded:
     def __init__(self, name: str):
         self.model, self.tokenizer = load(ROOT / "checkpoints" / name)
+        self.info = {}
 
 
 def loader(name: str) -> Loaded:
@@ -84,7 +85,7 @@ def test_the_likelihood_of_a_combined_lane_is_that_of_the_plain_model():
 def test_real_text_is_judged_in_pieces_as_long_as_the_lanes():
     running = run(PRESETS["pure sampling"])
     text = (ROOT / "checkpoints" / MODEL / "held_out.txt").read_text(encoding="utf-8")
-    assert running.human_figures(text).mean_length == 12
+    assert running.real_figures(text).mean_length == 12
 
 
 @pytest.mark.parametrize(
