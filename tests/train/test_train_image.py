@@ -2,90 +2,42 @@
 
 import json
 import math
-import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from playground.checkpoints import load
 from playground.data.images import load_pictures, read_examples
 from playground.errors import DataError
 from playground.models.super_resolution import area_average
 from playground.tokenizers.image import ImageTokenizer
-from tests.helpers import ROOT
+from tests.train.runs import Script, assert_same_weights, records, saved_at
 from train.conditions import Classes, SmallPictures
 from train.image import Batches, Config, encode, mirrored
 
-SMALL = [
+SCRIPT = Script("train.image", (
     *("--data", "digits", "--levels", "4", "--channels", "6", "--n-layer", "2", "--threads", "1"),
     *("--first-kernel-size", "3", "--n-embd", "16", "--n-head", "2", "--batch-size", "8"),
     *("--steps", "40", "--warmup", "5", "--save-every", "5", "--eval-every", "20"),
     *("--precision", "float32"),
-]
-
-
-def start(out: Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "train.image", "--out", str(out), *SMALL, *flags]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def run(out: Path, *flags: str) -> str:
-    process = start(out, *flags)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    return output
-
-
-def records(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-def saved_at(out: Path) -> int:
-    path = out / "resume.safetensors"
-    return path.stat().st_mtime_ns if path.exists() else 0
+))  # fmt: skip
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(tmp_path):
     flags = ("--dropout", "0.1", "--mirror", "--steps", "100", "--eval-every", "50")
-    run(tmp_path / "unbroken", *flags)
-    chance, kills, out = random.Random(3), 0, tmp_path / "killed"
-    while kills < 2:
-        before, process = saved_at(out), start(out, *flags)
-        deadline = time.monotonic() + 120
-        while saved_at(out) == before and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.1))
-        if process.poll() is not None:
-            break  # it was faster than the killer
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-    run(out, *flags)
-    assert kills
-    for name in ("resume.safetensors", "model.safetensors"):
-        unbroken, killed = (load_file(f / name) for f in (tmp_path / "unbroken", out))
-        assert unbroken.keys() == killed.keys()
-        for key in unbroken:
-            assert torch.equal(unbroken[key], killed[key]), key
-    assert not list(out.glob("*.tmp"))
+    SCRIPT.run(tmp_path / "unbroken", *flags)
+    out = tmp_path / "killed"
+    SCRIPT.run_in_spite_of_kills(out, *flags, kills=2)
+    assert_same_weights(tmp_path / "unbroken", out)
     sheets = [(f / "samples-000100.png").read_bytes() for f in (tmp_path / "unbroken", out)]
     assert sheets[0] == sheets[1]
 
 
 @pytest.mark.parametrize("model", ["gated-pixelcnn", "pixelcnn", "row-lstm", "transformer"])
 def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_sheets(model, tmp_path):
-    output = run(tmp_path, "--model", model)
+    output = SCRIPT.run(tmp_path, "--model", model)
     assert "left" in output
     trained, tokenizer = load(tmp_path)
     assert isinstance(tokenizer, ImageTokenizer)
@@ -119,20 +71,20 @@ def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_sheets(model, tmp_
 
 def test_a_finished_run_that_is_started_again_publishes_again_and_trains_nothing(tmp_path):
     flags = ("--steps", "10", "--eval-every", "10")
-    run(tmp_path, *flags)
+    SCRIPT.run(tmp_path, *flags)
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     kept = {"resume.safetensors", "metrics.jsonl", "samples-000010.png"}
     trained_at = saved_at(tmp_path)
     for name in written.keys() - kept:
         (tmp_path / name).unlink()
-    run(tmp_path, *flags)
+    SCRIPT.run(tmp_path, *flags)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == written
     assert saved_at(tmp_path) == trained_at
 
 
 def test_super_resolution_is_told_small_pictures_and_shows_them_beside_the_truth(tmp_path):
     flags = ("--factor", "4", "--conditioner-channels", "8", "--n-block", "1", "--mirror")
-    output = run(tmp_path, "--model", "super-resolution", *flags)
+    output = SCRIPT.run(tmp_path, "--model", "super-resolution", *flags)
     assert "told pictures of 2x2 pixels" in output
     trained, _ = load(tmp_path)
     assert trained.config.small_shape == (2, 2, 1)
@@ -167,15 +119,7 @@ def test_a_small_picture_is_mirrored_with_its_picture_and_a_hidden_class_is_none
 
 
 def test_a_polite_stop_saves_and_says_so(tmp_path):
-    process = start(tmp_path, "--steps", "100000", "--save-every", "100000")
-    for line in process.stdout:
-        if line.startswith("step "):
-            break
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "the same command goes on from there" in output
-    assert (tmp_path / "resume.safetensors").exists()
+    SCRIPT.stop_politely(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +136,7 @@ def test_a_polite_stop_saves_and_says_so(tmp_path):
     ],
 )
 def test_settings_that_cannot_be_are_explained(flags, says, tmp_path):
-    process = start(tmp_path / "run", *flags)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert says in output
-    assert "Traceback" not in output
+    assert says in SCRIPT.refusal(tmp_path, *flags)
 
 
 def test_an_epoch_visits_every_picture_once_and_batches_depend_on_the_step_alone():
@@ -239,7 +179,7 @@ def test_pictures_in_another_order_are_encoded_and_mirrored_as_well(order):
 
 
 def test_a_run_in_another_order_keeps_it(tmp_path):
-    run(tmp_path, "--model", "transformer", "--order", "random", "--order-seed", "3")
+    SCRIPT.run(tmp_path, "--model", "transformer", "--order", "random", "--order-seed", "3")
     _, tokenizer = load(tmp_path)
     assert (tokenizer.order, tokenizer.order_seed) == ("random", 3)
     measured = [r["test_bits_per_dim"] for r in records(tmp_path) if "test_bits_per_dim" in r]

@@ -1,109 +1,45 @@
 """python -m train.text: real runs in real processes, killed and started again."""
 
-import json
 import math
-import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from playground.checkpoints import load
 from playground.data.text import held_out_excerpt
 from playground.errors import CheckpointError, DataError
 from tests.helpers import ROOT
+from tests.train.runs import Script, assert_same_weights, records
 from train.config import settings_of
 from train.loop import Metrics, Resume, clock, learning_rate_scale, seed_of
 from train.text import Config, Windows
 
 TEXT = ROOT / "tests" / "data" / "king_james_tail.txt"
-SMALL = [
+SCRIPT = Script("train.text", (
     *("--data", str(TEXT), "--n-layer", "1", "--n-embd", "16", "--n-head", "2", "--threads", "1"),
     *("--n-hidden", "24", "--context-length", "16", "--batch-size", "4", "--steps", "60"),
     *("--warmup", "5", "--save-every", "5", "--eval-every", "30", "--precision", "float32"),
-]
-
-
-def start(out: Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "train.text", "--out", str(out), *SMALL, *flags]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def run(out: Path, *flags: str) -> str:
-    process = start(out, *flags)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    return output
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    tensors = load_file(out / "resume.safetensors")
-    return {name: tensors[name] for name in sorted(tensors)}
-
-
-def records(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-def saved_at(out: Path) -> int:
-    """Return when the run was last saved, 0 if never."""
-    path = out / "resume.safetensors"
-    return path.stat().st_mtime_ns if path.exists() else 0
+))  # fmt: skip
 
 
 @pytest.mark.parametrize("model", ["transformer", "lstm"])
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(model, tmp_path):
     flags = ("--model", model, "--dropout", "0.1", "--steps", "200", "--n-layer", "2")
-    run(tmp_path / "unbroken", *flags)
-    chance, kills = random.Random(3), 0
+    SCRIPT.run(tmp_path / "unbroken", *flags)
     out = tmp_path / "killed"
-    while kills < 3:
-        before, process = saved_at(out), start(out, *flags)
-        deadline = time.monotonic() + 120
-        while saved_at(out) == before and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.1))  # anywhere between two saves, or inside one
-        if process.poll() is not None:
-            break  # it was faster than the killer
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-    run(out, *flags)
-    assert kills >= 2
-    unbroken, killed = weights(tmp_path / "unbroken"), weights(out)
-    assert unbroken.keys() == killed.keys()
-    for name in unbroken:
-        assert torch.equal(unbroken[name], killed[name]), name
-    shipped = [load_file(f / "model.safetensors") for f in (tmp_path / "unbroken", out)]
-    assert all(torch.equal(shipped[0][name], shipped[1][name]) for name in shipped[0])
+    SCRIPT.run_in_spite_of_kills(out, *flags, kills=3)
+    assert_same_weights(tmp_path / "unbroken", out)
     steps = [r["step"] for r in records(out) if "train_bits_per_token" in r]
     assert steps == sorted(set(steps))
-    assert not list(out.glob("*.tmp"))
 
 
 def test_a_polite_stop_saves_and_says_so(tmp_path):
-    process = start(tmp_path / "run", "--steps", "100000", "--save-every", "100000")
-    for line in process.stdout:
-        if line.startswith("step "):
-            break
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "the same command goes on from there" in output
-    assert (tmp_path / "run" / "resume.safetensors").exists()
+    SCRIPT.stop_politely(tmp_path)
 
 
 def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_samples(tmp_path):
     out = tmp_path / "run"
-    output = run(out)
+    output = SCRIPT.run(out)
     assert "left" in output
     assert "says:" in output
     model, tokenizer = load(out)
@@ -120,17 +56,17 @@ def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_samples(tmp_path):
 
 def test_an_excerpt_alone_can_be_written_beside_a_checkpoint(tmp_path):
     out, text = tmp_path / "run", TEXT.read_text(encoding="utf-8")
-    output = run(out, "--excerpt-only", "--held-out", "0.5")
+    output = SCRIPT.run(out, "--excerpt-only", "--held-out", "0.5")
     assert [path.name for path in out.iterdir()] == ["held_out.txt"]
     assert "characters that the model does not train on" in output
     assert held_out_excerpt(out) == text[len(text) - round(0.5 * len(text)) :]
 
 
 def test_byte_pairs_and_n_grams_train_too(tmp_path):
-    run(tmp_path / "bpe", "--vocab-size", "300", "--steps", "10", "--eval-every", "10")
+    SCRIPT.run(tmp_path / "bpe", "--vocab-size", "300", "--steps", "10", "--eval-every", "10")
     model, tokenizer = load(tmp_path / "bpe")
     assert tokenizer.vocab_size == 300
-    run(tmp_path / "ngram", "--model", "ngram", "--order", "3")
+    SCRIPT.run(tmp_path / "ngram", "--model", "ngram", "--order", "3")
     model, tokenizer = load(tmp_path / "ngram")
     assert model.config.order == 3
 
@@ -144,22 +80,18 @@ def test_byte_pairs_and_n_grams_train_too(tmp_path):
         (("--model", "gan"), "must be transformer, lstm or ngram"),
         (("--context-length", "100000"), "context_length must be a whole number"),
         (("--positions", "spiral"), "positions must be one of"),
+        (("--muon-rate", "1e30", "--learning-rate", "1e30"), "training cannot go on. Lower"),
     ],
 )
 def test_settings_that_cannot_be_are_explained(flags, says, tmp_path):
-    process = start(tmp_path / "run", *flags)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert says in output
-    assert "Traceback" not in output
+    assert says in SCRIPT.refusal(tmp_path, *flags)
 
 
 def test_another_configuration_on_the_same_folder_is_refused(tmp_path):
-    run(tmp_path / "run", "--steps", "10")
-    process = start(tmp_path / "run", "--steps", "10", "--seed", "1")
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "belongs to a run with" in output
+    SCRIPT.run(tmp_path / "run", "--steps", "10")
+    assert "belongs to a run with" in SCRIPT.refusal(
+        tmp_path / "run", "--steps", "10", "--seed", "1"
+    )
 
 
 def test_a_damaged_resume_file_says_what_to_do(tmp_path):
