@@ -118,6 +118,8 @@ class Ordering:
             f"From {best.bits_per_dim.mean:.3f} bits per dimension ({best.order}) to "
             f"{worst.bits_per_dim.mean:.3f} ({worst.order}): "
         )
+        if seeds < 2:
+            return first + "whether chance made the difference cannot be said. Train more seeds."
         if not clear:
             return first + (
                 "the order did not matter as far as this experiment can see. No difference exceeds "
