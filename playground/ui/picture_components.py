@@ -17,7 +17,7 @@ import streamlit as st
 from playground.errors import PromptError
 from playground.ui.components import source
 
-UNDECIDED, DECIDED, PARTLY = 0, 1, 2  # what is known of a pixel; PARTLY: some of its colours
+UNDECIDED, DECIDED, PARTLY, LATER = range(4)  # what is known of a pixel
 OVERLAYS = ("surprisal", "entropy", "look")
 
 _TITLES = '<p class="title"></p><p class="facts"></p>'
@@ -35,6 +35,7 @@ _picture = st.components.v2.component(
 <span class="has-cursor" hidden><i class="key cursor"></i>comes next</span>
 <span class="has-chosen" hidden><i class="key chosen"></i>in the chart</span>
 <span class="has-field" hidden><i class="key field"></i>can be seen from there</span>
+<span class="has-later" hidden><i class="key later"></i>decided later</span>
 <span class="has-undecided" hidden><i class="key hatched"></i>not decided yet</span>
 </div>{_TIP}</div>""",
     css=_SHARED_CSS + source("picture.css"),
@@ -81,7 +82,11 @@ _pad = st.components.v2.component(
 
 
 def picture_canvas(key: str, data: dict, on_go_change: Callable[[], None] | None = None):
-    """Draw the picture of `canvas_data`; a click or Enter triggers `go` {"pixel": number}."""
+    """Draw the picture of `canvas_data`; a click or Enter triggers `go` {"pixel": number}.
+
+    Without a callback it can be read but not clicked.
+    """
+    data = {**data, "still": on_go_change is None}
     return _picture(key=key, data=data, on_go_change=on_go_change)
 
 
@@ -91,7 +96,11 @@ def level_bars(key: str, data: dict, on_take_change: Callable[[], None] | None =
 
 
 def picture_sheet(key: str, data: dict, on_choose_change: Callable[[], None] | None = None):
-    """Draw the pictures of `sheet_data`; a click triggers `choose` {"index": number}."""
+    """Draw the pictures of `sheet_data`; a click triggers `choose` {"index": number}.
+
+    Without a callback they can be read but not clicked.
+    """
+    data = {**data, "still": on_choose_change is None}
     return _sheet(key=key, data=data, on_choose_change=on_choose_change)
 
 
@@ -158,7 +167,8 @@ def canvas_data(
 
     Args:
         pixels: (H, W, 1 or 3) uint8, the values to show; undecided pixels are not read.
-        known: (H, W) of UNDECIDED, DECIDED and PARTLY, or of truth values.
+        known: (H, W) of UNDECIDED, DECIDED, PARTLY (some of its colours are) and LATER (decided
+            behind the one that is looked at, so drawn faintly), or of truth values.
         scale: screen pixels a pixel, where there is room for it.
         cursor, chosen: numbers of the pixel that comes next and of the one in the chart.
         overlay: see `overlay`, whose values are (H, W) uint8.

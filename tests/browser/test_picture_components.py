@@ -38,7 +38,8 @@ def told_by(key, name):
 
 st.button("Step", on_click=lambda: ss.update(known=ss.known + 1))
 st.button("Another start", on_click=lambda: ss.update(start=np.full((H, W, 1), 85, np.uint8)))
-st.code(repr((ss.known, ss.pop("told", None))))
+ss.runs = ss.get("runs", 0) + 1
+st.code(repr((ss.known, ss.pop("told", None), ss.runs)))
 
 grey = (np.arange(H * W) * 5).astype(np.uint8).reshape(H, W, 1)
 rgb = np.stack([grey[..., 0], 255 - grey[..., 0], np.full((H, W), 40, np.uint8)], axis=2)
@@ -78,6 +79,7 @@ elif what == "sheet":
         [grey, grey, 255 - grey], [known, None, None], captions=["first", hostile, "third"],
         tips=["", "seed 2", ""], scale=10, chosen=1, kept=12, title="Completions"),
         told_by("sheet", "choose"))
+    pc.picture_sheet("seen", pc.sheet_data([grey], scale=10))
 else:
     pc.drawing_pad("pad", pc.pad_data(H, W, 1, levels=4, scale=20, start=ss.start),
                    told_by("pad", "use"))
@@ -88,7 +90,7 @@ APP = '[data-testid="stApp"]'
 PARTS = {  # page: its components, and what says that one is drawn
     "canvas": (("grey", "color", "heat", "wide"), "canvas[data-known]"),
     "levels": (("few", "many", "still"), ".charts[data-levels]"),
-    "sheet": (("sheet",), ".grid[data-pictures]"),
+    "sheet": (("sheet", "seen"), ".grid[data-pictures]"),
     "pad": (("pad", "paint"), ".paper[data-undo]"),
 }
 
@@ -157,9 +159,14 @@ def wait_for(look, wanted):
     return seen
 
 
+def report(page):
+    """Return how many pixels the script knows, what it was told last, and its runs."""
+    return ast.literal_eval(page.get_by_test_id("stCode").inner_text())
+
+
 def told(page):
     """Return what the script was told last: the name of the trigger and its value."""
-    return ast.literal_eval(page.get_by_test_id("stCode").inner_text())[1]
+    return report(page)[1]
 
 
 def box_of(locator):
@@ -284,6 +291,18 @@ def test_on_a_phone_a_picture_shrinks_to_the_column_and_is_still_hit(page_of):
     page.touchscreen.tap(*middle(wide, 64 + 50, 64, 2))
     wait_for(lambda: told(page), ("go", {"pixel": 114}))
     assert not page.locator(".st-key-wide .tip").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("what", "part"), [("canvas", ".st-key-heat canvas"), ("sheet", ".st-key-seen .picture")]
+)
+def test_what_nobody_listens_to_runs_nothing(page_of, what, part):
+    page = page_of(what)
+    runs = report(page)[2]
+    page.locator(part).click(force=True)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Step").click()
+    wait_for(lambda: report(page), (21, None, runs + 1))
 
 
 def column(page, key, stage, level, count, height=0.1):

@@ -28,7 +28,7 @@ function fillDimmed(small, bytes, known, colors) {
       ? 0.299 * bytes[from] + 0.587 * bytes[from + 1] + 0.114 * bytes[from + 2]
       : bytes[from]
     out[to] = out[to + 1] = out[to + 2] = grey * DIM
-    out[to + 3] = 255
+    out[to + 3] = known[i] === LATER ? FAINT : 255
   })
 }
 
@@ -115,7 +115,7 @@ function wordsOf(state, i) {
   const shown = data.colors === 3
     ? values.map((v, c) => `${COLOR_NAMES[c]} ${v}`).join(", ")
     : `brightness ${values[0]}`
-  lines.push(["not decided yet", shown, `partly decided: ${shown}`][known[i]])
+  lines.push(["not decided yet", shown, `partly decided: ${shown}`, `${shown}, decided later`][known[i]])
   for (const [name, figures] of Object.entries(data.figures ?? {})) {
     const says = figures && number(figures, i)
     if (says) lines.push(`${name} ${says}`)
@@ -140,7 +140,8 @@ function drawLegend(host, data, known) {
   part("has-cursor").hidden = !Number.isInteger(data.cursor)
   part("has-chosen").hidden = !Number.isInteger(data.chosen)
   part("has-field").hidden = !data.field
-  part("has-undecided").hidden = known.every((how) => how === 1)
+  part("has-later").hidden = !known.includes(LATER)
+  part("has-undecided").hidden = known.every((how) => how === 1 || how === LATER)
 }
 
 export default function (component) {
@@ -154,7 +155,8 @@ export default function (component) {
   const { width, height } = data
   say(host.querySelector(".title"), data.title ?? "")
   say(host.querySelector(".facts"), data.facts ?? "")
-  canvas.setAttribute("aria-label", `${data.alt} Arrow keys move, Enter shows a pixel.`)
+  canvas.setAttribute("aria-label", `${data.alt} Arrow keys read it${data.still ? "" : ", Enter shows a pixel"}.`)
+  canvas.classList.toggle("still", Boolean(data.still)) // a picture to look at, not to click
   take(state, data)
   drawLegend(host, data, state.known)
   const redraw = () => draw(canvas, state, host.clientWidth - 2)
@@ -182,7 +184,8 @@ export default function (component) {
   canvas.onpointermove = (event) => event.pointerType !== "touch" && point(at(event), -1)
   canvas.onpointerleave = () => point(-1, state.focus)
   canvas.onblur = () => point(-1, -1)
-  canvas.onclick = (event) => at(event) >= 0 && setTriggerValue("go", { pixel: at(event) })
+  const go = (pixel) => !data.still && pixel >= 0 && setTriggerValue("go", { pixel })
+  canvas.onclick = (event) => go(at(event))
   canvas.onkeydown = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return
     const start = [state.focus, data.chosen ?? -1, data.cursor ?? -1].find((i) => i >= 0) ?? 0
@@ -194,7 +197,7 @@ export default function (component) {
     if (toX !== undefined) {
       const inside = toX >= 0 && toY >= 0 && toX < width && toY < height
       point(-1, inside ? toY * width + toX : start)
-    } else if (event.key === "Enter") setTriggerValue("go", { pixel: start })
+    } else if (event.key === "Enter") go(start)
     else if (event.key === "Escape") point(-1, -1)
     else return
     event.preventDefault()

@@ -41,6 +41,7 @@ export default function (component) {
   say(host.querySelector(".title"), data.title ?? "")
   grid.setAttribute("aria-label", data.title || "Pictures")
   host.querySelector(".legend").hidden = !data.kept
+  grid.classList.toggle("still", Boolean(data.still)) // pictures to look at, not to click
   const mask = typeof data.kept === "string" ? unpack(data.kept) : null
   const given = mask ? (i) => mask[i] : data.kept ? (i) => i < data.kept : null
   const buttons = sized(grid, data.pictures.length, emptyPicture)
@@ -63,7 +64,9 @@ export default function (component) {
     say(button.lastChild, caption ?? "")
     button.lastChild.style.maxWidth = `${Math.max(72, data.width * data.scale)}px`
     button.tabIndex = i === (data.chosen ?? 0) ? 0 : -1
-    button.setAttribute("aria-pressed", i === data.chosen)
+    if (data.still) button.removeAttribute("aria-pressed")
+    else button.setAttribute("aria-pressed", i === data.chosen)
+    button.setAttribute("aria-disabled", Boolean(data.still))
     button.setAttribute("aria-label", `Picture ${i + 1}. ${caption ?? ""} ${words ?? ""}`.trim())
   })
   redraw()
@@ -82,7 +85,7 @@ export default function (component) {
   grid.onpointerleave = () => show(-1)
   grid.onclick = (event) => {
     const index = indexOf(event)
-    if (index >= 0) setTriggerValue("choose", { index })
+    if (index >= 0 && !data.still) setTriggerValue("choose", { index })
   }
   grid.onkeydown = (event) => {
     const to = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key]
