@@ -4,7 +4,17 @@ import streamlit as st
 
 from playground.errors import PlaygroundError
 from playground.registry import available
-from playground.ui import controls, image_controls, state
+from playground.ui import (
+    controls,
+    image_actions,
+    image_completion,
+    image_controls,
+    image_likelihood,
+    image_ordering,
+    image_stepping,
+    image_super_resolution,
+    state,
+)
 
 controls.page_setup("Image")
 st.title("Pictures, one pixel at a time")
@@ -23,19 +33,14 @@ doing = image_controls.mode_picker()
 for note in state.notes():
     st.warning(controls.plain(note), icon=":material/link_off:")
 
+canvas = image_actions.canvas_tokens(setting.loaded.tokenizer)
 if doing == "Complete":
-    from playground.ui import image_completion
-
-    image_completion.section(setting)
+    image_completion.section(setting, canvas)
 elif doing == "How likely?":
-    from playground.ui import image_likelihood
-
-    image_likelihood.section(setting)
+    image_likelihood.section(setting, canvas)
 elif doing == "Super-resolution":
-    from playground.ui import image_super_resolution
-
     image_super_resolution.section(setting.lane.seed, setting.lane)
 elif doing == "Order of pixels":
-    from playground.ui import image_ordering
-
     image_ordering.section()
+else:
+    image_stepping.section(setting)

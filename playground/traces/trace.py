@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from playground.errors import TraceError
@@ -110,14 +111,16 @@ class Trace:
     search: tuple[tuple[Hypothesis, ...], ...] = ()  # what was weighed at each position
     alternatives: tuple[Alternative, ...] = ()  # every result, the best first
 
-    @property
+    @cached_property
     def tokens(self) -> tuple[int, ...]:
         """The prompt and the chosen tokens."""
         return self.prompt + tuple(step.token for step in self.steps)
 
     def append(self, step: Step) -> Trace:
         """Return the trace with one more decision."""
-        return replace(self, steps=(*self.steps, step))
+        longer = replace(self, steps=(*self.steps, step))
+        longer.__dict__["tokens"] = (*self.tokens, step.token)  # of a picture there are thousands
+        return longer
 
     def cut(self, length: int) -> Trace:
         """Return the trace of the first `length` tokens, prompt and BOS counted."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
+from playground.decoding.offered import PICTURES
 from playground.models.conditioned import as_drawn
 from playground.registry import ModelCard
-from playground.ui import resources
+from playground.tokenizers.image import ImageTokenizer
+from playground.ui import resources, state
 from playground.ui.controls import model_picker, name_bad_number, name_strangers
 from playground.ui.image_setting import ImageSetting
 from playground.ui.lane_controls import lane_controls
-from playground.ui.relatives import draft_of, kin_of
 from playground.ui.resources import Loaded
 
 MODES = ("Step through", "Complete", "How likely?", "Super-resolution", "Order of pixels")
 ANY = "any"  # class
 MAX_GUIDANCE = 8.0
+ZOOMS = {"small": 240, "medium": 460, "large": 900}  # screen pixels across
+TICK_S = 0.1  # the shortest time between two redraws while it plays
 
 
 def setting(cards: dict[str, ModelCard]) -> ImageSetting:
@@ -28,9 +31,7 @@ def setting(cards: dict[str, ModelCard]) -> ImageSetting:
     loaded = resources.load_model(card)
     label, guidance = _class_controls(loaded)
     model = as_drawn(loaded.model, loaded.tokenizer.bos_token, label, guidance)
-    kin = kin_of(card.name, cards)
-    kin.sort(key=lambda name: name != draft_of(kin, cards))  # the likeliest draft first
-    lane = lane_controls(loaded.tokenizer, kin, lambda name: _draft(cards[name], label))
+    lane = lane_controls(loaded.tokenizer, offer=PICTURES)
     return ImageSetting(loaded, model, label, guidance, lane)
 
 
@@ -50,11 +51,30 @@ def mode_picker() -> str:
     )  # fmt: skip
 
 
+def pace_picker(tokenizer: ImageTokenizer) -> tuple[float, int]:
+    """Choose how fast Play is; return its ticks a second, and the values decided in each."""
+    row = tokenizer.width * tokenizer.channels
+    speeds = {f"{n} values a second": float(n) for n in (2, 5)}
+    speeds |= {f"{n} row{'s' if n > 1 else ''} a second": float(n * row) for n in (1, 3, 10, 20)}
+    chosen = st.select_slider("Play", list(speeds), "10 rows a second", key="pace")
+    ticks = min(speeds[chosen], 1 / TICK_S)
+    return ticks, max(1, round(speeds[chosen] / ticks))
+
+
+def zoom_picker() -> int:
+    """Choose how large the picture is drawn; return how many screen pixels it is across."""
+    name_strangers("zoom", list(ZOOMS))
+    return ZOOMS[st.segmented_control("Zoom", list(ZOOMS), default="medium", required=True,
+                                      key="zoom", bind="query-params")]  # fmt: skip
+
+
 def _class_controls(loaded: Loaded) -> tuple[int | None, float]:
     names = class_names(loaded)
     if not names:
         return None, 1.0
     options = [ANY, *names]
+    if state.value("class") not in (None, *options):
+        state.forget_widget("class")  # one of another model
     name_strangers("class", options)
     chosen = st.selectbox(
         "Class", options, key="class", bind="query-params",
@@ -69,10 +89,3 @@ def _class_controls(loaded: Loaded) -> tuple[int | None, float]:
         "1: off; 0: as if no class were told. Ho & Salimans 2022, arXiv:2207.12598",
     )  # fmt: skip
     return names.index(chosen), guidance
-
-
-def _draft(card: ModelCard, label: int | None):
-    """Return another model as a draft for this one: told the same class, if it can be told."""
-    loaded = resources.load_model(card)
-    known = label if label is not None and label < len(class_names(loaded)) else None
-    return as_drawn(loaded.model, loaded.tokenizer.bos_token, known)

@@ -1,4 +1,4 @@
-"""The widgets that make the Text page's lane; each is bound to the address bar.
+"""The widgets that make the one lane of a stepper; each is bound to the address bar.
 
 They are made from the tables of the core. A processor beyond the usual three is on if it was
 chosen from the list, or if the link sets it.
@@ -14,6 +14,7 @@ import streamlit as st
 
 from playground.decoding.kinds import Parameter
 from playground.decoding.lane import Lane
+from playground.decoding.offered import TEXTS, Offer
 from playground.decoding.processors import (
     LLAMA_CPP_ORDER,
     PROCESSORS,
@@ -45,7 +46,12 @@ def key_of(processor: str, parameter: Parameter) -> str:
     return parameter.name
 
 
-def lane_controls(tokenizer: Any, kin: Sequence[str], draft_of: Callable[[str], Any]) -> Lane:
+def lane_controls(
+    tokenizer: Any,
+    kin: Sequence[str] = (),
+    draft_of: Callable[[str], Any] | None = None,
+    offer: Offer = TEXTS,
+) -> Lane:
     """Choose strategy, processors, their order and the seed.
 
     `kin` names the models that share the tokens of the chosen one; `draft_of` loads one of them.
@@ -53,29 +59,38 @@ def lane_controls(tokenizer: Any, kin: Sequence[str], draft_of: Callable[[str], 
     Raises:
         ConfigError: settings do not fit each other, or the tokenizer.
     """
-    strategy = _strategy(kin, draft_of)
+    _name_refused(offer)
+    strategy = _strategy(kin, draft_of, offer)
     values = {(name, name): _slider(name) for name in USUAL}
-    chosen = [*USUAL, *_more()]
+    chosen = [*USUAL, *_more(offer)]
     processors = [Processor(name, values[name, name]) for name in USUAL]
-    processors += [_processor(name) for name in chosen if name not in USUAL]
+    processors += [_processor(name, offer) for name in chosen if name not in USUAL]
     processors = _ordered([p for p in processors if not p.is_off])
     check(processors, tokenizer)
     name_bad_number("seed", 0, 2**31)
     seed = st.number_input(
         "Seed", 0, 2**31, 0, key="seed", bind="query-params",
-        help="The same seed, settings and prompt give the same tokens.",
+        help="The same seed, settings and beginning give the same tokens.",
     )  # fmt: skip
     return Lane(strategy, processors, seed=int(seed))
 
 
-def _strategy(kin: Sequence[str], draft_of: Callable[[str], Any]):
-    name_strangers("strategy", SINGLE)
+def _name_refused(offer: Offer) -> None:
+    """Say so if the link sets what means nothing for these tokens."""
+    for name, why in offer.refused.items():
+        if name in PROCESSORS and _is_linked(name):
+            state.tell(f"The link sets {name}, which does nothing here: {why}")
+
+
+def _strategy(kin: Sequence[str], draft_of: Callable[[str], Any] | None, offer: Offer):
+    single = [name for name in SINGLE if name in offer.strategies]
+    name_strangers("strategy", single)
     name = st.pills(
-        "Strategy", SINGLE, default="sample", required=True, key="strategy",
+        "Strategy", single, default="sample", required=True, key="strategy",
         bind="query-params",  # which holds what is shown, so the names are those of the code
         help="  \n".join(f"**{plain(n)}**: {STRATEGIES[n].effect} {plain(STRATEGIES[n].source)}"
-                         for n in SINGLE)
-        + "  \nBeam search and others that keep several texts are on the Compare page.",
+                         for n in single)
+        + "  \nBeam search and others that keep several at once are on the Compare page.",
     )  # fmt: skip
     kind = STRATEGIES[name]
     settings = {p.name: _widget(p, f"{name}_{p.name}", p.default) for p in kind.parameters}
@@ -103,14 +118,14 @@ def _slider(name: str) -> float:
     )  # fmt: skip
 
 
-def _more() -> list[str]:
+def _more(offer: Offer) -> list[str]:
     """Choose among the other processors; those that the link sets are chosen already."""
-    others = [name for name in PROCESSORS if name not in USUAL]
+    others = [name for name in offer.processors if name not in USUAL]
     state.begin_widget("more", [name for name in others if _is_linked(name)])
     return st.multiselect(
         "More processors", others, key="more", on_change=_switch_on,
         format_func=lambda n: f"{n} · {PROCESSORS[n].group}",
-        placeholder="penalties, filters, constraints …",
+        placeholder="penalties, filters …" if offer.refused else "penalties, constraints …",
         help="  \n".join(f"**{n}**: {PROCESSORS[n].effect}" for n in others),
     )  # fmt: skip
 
@@ -131,12 +146,13 @@ def _switch_on() -> None:
             state.set_widget(key, kind.start)
 
 
-def _processor(name: str) -> Processor:
-    """Draw the widgets of one processor."""
+def _processor(name: str, offer: Offer) -> Processor:
+    """Draw the widgets of one processor; what is text is only asked for where tokens are text."""
     kind = PROCESSORS[name]
+    asked = [p for p in kind.parameters if offer is TEXTS or not p.is_text]
     with st.container(border=True):
         st.caption(f"**{plain(name)}**: {plain(kind.effect)} {plain(kind.source)}")
-        values = {p.name: _widget(p, key_of(name, p), p.default) for p in kind.parameters}
+        values = {p.name: _widget(p, key_of(name, p), p.default) for p in asked}
     return Processor(name, **values)
 
 

@@ -247,16 +247,13 @@ def branches(session: Session, loaded: Loaded, color: str) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="branch_table")
     left, middle, right = st.columns(3)
     others = [name for name in stepper.branches if name != stepper.current]
-    left.selectbox(
-        "Go on with another branch", others, index=None, key="branch",
-        on_change=actions.from_branches, args=(session,), disabled=not others,
-        placeholder="Take another token somewhere to make a branch" if not others else "Choose …",
-    )  # fmt: skip
+    with left:
+        branch_switch(session)
     other = middle.selectbox("Compare with", others, index=None, key="compare",
                              placeholder="Choose a branch to see beside this one",
                              disabled=not others)  # fmt: skip
-    right.text_input("Rename this branch", key="rename", on_change=actions.rename,
-                     args=(session,), placeholder=stepper.current)  # fmt: skip
+    with right:
+        branch_name(session)
 
     if other is not None:
         steps = stepper.steps_by_position(other)
@@ -265,8 +262,25 @@ def branches(session: Session, loaded: Loaded, color: str) -> None:
         components.token_strip(key="strip_other", data=data)
 
 
-def downloads(session: Session, loaded: Loaded, step: Step, seen: Attention | None) -> None:
-    """Offer the trace and every chart; files are made when they are asked for."""
+def branch_switch(session: Session, on_change: Callable = actions.from_branches) -> None:
+    others = [name for name in session.stepper.branches if name != session.stepper.current]
+    st.selectbox(
+        "Go on with another branch", others, index=None, key="branch",
+        on_change=on_change, args=(session,), disabled=not others,
+        placeholder="Take another token somewhere to make a branch" if not others else "Choose …",
+    )  # fmt: skip
+
+
+def branch_name(session: Session) -> None:
+    st.text_input("Rename this branch", key="rename", on_change=actions.rename,
+                  args=(session,), placeholder=session.stepper.current)  # fmt: skip
+
+
+Files = dict[str, tuple[str, Callable[[], str | bytes]]]  # on the button: name, what makes it
+
+
+def trace_files(session: Session, loaded: Loaded, step: Step | None) -> Files:
+    """Return what every page offers: the trace, and its charts."""
     stepper, label = session.stepper, loaded.tokenizer.label
     trace = stepper.branch.trace
     steps = stepper.steps_by_position()
@@ -278,29 +292,47 @@ def downloads(session: Session, loaded: Loaded, step: Step, seen: Attention | No
         names = [label(s.token) for s in steps]
         return charts.timeline_chart(charts.timeline_rows(steps, names, stepper.cursor))
 
-    def attention_chart():
-        weights = seen.maps[session.layer, session.head]
-        names = [label(t) for t in stepper.prefix[-len(weights) :]]
-        title = f"layer {session.layer + 1}, head {session.head + 1}"
-        return charts.attention_chart(weights, names, title)
-
-    files = {
+    files: Files = {
         "Trace (JSON)": ("trace.json", lambda: trace.to_json(label)),
         "Trace (CSV)": ("trace.csv", lambda: trace.to_csv(label)),
     }
-    drawn = {"Candidates": candidates_chart, "Timeline": timeline_chart}
-    if seen is not None:
-        drawn["Attention"] = attention_chart
-    for title, chart in drawn.items():
-        for kind in ("png", "svg"):
-            files[f"{title} ({kind.upper()})"] = (
-                f"{title.lower()}.{kind}",
-                lambda chart=chart, kind=kind: charts.render(chart(), kind),
-            )
+    if step is not None:
+        files |= chart_files("Candidates", candidates_chart)
+    return files | chart_files("Timeline", timeline_chart)
+
+
+def chart_files(title: str, chart: Callable) -> Files:
+    """Return what offers a chart in two formats."""
+    return {
+        f"{title} ({kind.upper()})": (
+            f"{title.lower()}.{kind}",
+            lambda kind=kind: charts.render(chart(), kind),
+        )
+        for kind in ("png", "svg")
+    }
+
+
+def offer(files: Files, model: str) -> None:
+    """Draw a button for every file; each is made when it is asked for."""
     with st.container(horizontal=True):
         for title, (name, make) in files.items():
-            st.download_button(title, make, f"{trace.model}-{name}", key=f"get-{name}",
+            st.download_button(title, make, f"{model}-{name}", key=f"get-{name}",
                                on_click="ignore")  # fmt: skip
+
+
+def downloads(session: Session, loaded: Loaded, step: Step, seen: Attention | None) -> None:
+    """Offer the trace and every chart."""
+
+    def attention_chart():
+        weights = seen.maps[session.layer, session.head]
+        names = [loaded.tokenizer.label(t) for t in session.stepper.prefix[-len(weights) :]]
+        title = f"layer {session.layer + 1}, head {session.head + 1}"
+        return charts.attention_chart(weights, names, title)
+
+    files = trace_files(session, loaded, step)
+    if seen is not None:
+        files |= chart_files("Attention", attention_chart)
+    offer(files, loaded.card.name)
 
 
 def details(session: Session, loaded: Loaded, step: Step | None, color: str) -> None:

@@ -1,6 +1,8 @@
 // What every component that draws pixels shares: bytes to pictures, outlines, and the tip's place.
 // Undecided pixels stay transparent: the hatch behind them is CSS, so it follows the theme.
 const CURSOR = "#d55e00"
+const LATER = 3 // known: decided behind the pixel that is looked at
+const FAINT = 100 // of 255: how strongly such a pixel covers the hatch
 
 function unpack(text) {
   const letters = atob(text)
@@ -40,7 +42,7 @@ function fillPicture(small, bytes, known, colors) {
     out[to] = bytes[from]
     out[to + 1] = bytes[colors === 3 ? from + 1 : from]
     out[to + 2] = bytes[colors === 3 ? from + 2 : from]
-    out[to + 3] = 255
+    out[to + 3] = known?.[i] === LATER ? FAINT : 255
   })
 }
 
