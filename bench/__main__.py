@@ -14,9 +14,17 @@ from collections.abc import Callable, Iterator
 from bench.compare import compare_task
 from bench.decode import Options, decode, lanes, prefix
 from bench.image import image
+from bench.image_page import image_page
 from bench.measure import Row
 from bench.page import page
 from bench.train import train
+
+
+def pages(options: Options) -> Iterator[Row]:
+    """The Text page by its clicks, then the Image page while it plays."""
+    yield from page(options)
+    yield from image_page(options)
+
 
 TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "decode": decode,  # full traces beside transformers' generate
@@ -25,7 +33,7 @@ TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "compare": compare_task,  # lanes, beams and drafts
     "image": image,  # pictures by cached steps beside a forward a pixel
     "train": train,  # one optimizer step, and its memory
-    "page": page,  # from a click to the redrawn page, in a browser
+    "page": pages,  # from a click to the redrawn page, in a browser
 }
 COLUMNS = ("row", "unit", "ours", "theirs", "ratio", "spread", "runs", "threads", "peer")
 WIDTHS = (46, 9, 9, 9, 7, 7, 5, 8, 0)

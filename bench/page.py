@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 
 from bench.decode import Options
 from bench.measure import Row, paired
+from playground.registry import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = ["--runner.postScriptGC", "true", "--server.fileWatcherType", "auto"]
@@ -156,7 +157,7 @@ def page(options: Options) -> Iterator[Row]:
     """Click to redrawn page for every shipped text model, and for a long text of one of them."""
     from playwright.sync_api import sync_playwright
 
-    names = sorted(p.parent.name for p in ROOT.glob("checkpoints/*/config.json"))
+    names = sorted(card.name for card in MODELS if card.modality == "text")
     cases = [(name, PROMPT) for name in names]
     cases = cases[:1] if options.is_quick else [*cases, (LONG_MODEL, LONG_PROMPT)]
     turns, each = (1, 3) if options.is_quick else (3, 8)
