@@ -18,8 +18,11 @@ from playground.traces.trace import Candidate, Step
 N_CANDIDATES = 20  # of the most likely tokens, raw and processed, that a Step keeps
 
 
-def apply_processors(logits: Tensor, lane: Lane, context: Context) -> Tensor:
-    """Return the stages (S, R, V) of logits (R, V): as they came, then after each processor."""
+def apply_processors(logits: Tensor, lane: Lane, context: Context | None) -> Tensor:
+    """Return the stages (S, R, V) of logits (R, V): as they came, then after each processor.
+
+    A lane without processors needs no context.
+    """
     stages = [logits.float()]
     for processor in lane.active:
         stages.append(processor(stages[-1], context))

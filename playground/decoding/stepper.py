@@ -258,9 +258,10 @@ class Stepper:
     def _stages(self, lane: Lane) -> Tensor:
         """Return the stages (S, 1, V) of what follows the prefix."""
         logits, _ = self._at(self.prefix)
-        return apply_processors(logits, lane, self._setting().context(
-            self.prefix, self._logprobs(), lane
-        ))  # fmt: skip
+        context = None  # of thousands of values it takes longer than a step, so only who reads it
+        if lane.active:
+            context = self._setting().context(self.prefix, self._logprobs(), lane)
+        return apply_processors(logits, lane, context)
 
     def _logprobs(self) -> list[float]:
         """log p after the processors of every decision before the cursor."""
