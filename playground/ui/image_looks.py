@@ -89,7 +89,7 @@ def sentence(setting: ImageSetting, name: str) -> str:
         return {PixelCNN: BLIND, GatedPixelCNN: SEEING}.get(type(inner), REACHING)
     guided = setting.guidance != 1 and setting.label is not None
     if name == "gradient" and guided:
-        return MEANS[name] + " Of a guided model it is told of the branch that knows the class."
+        return MEANS[name] + " Under guidance it is that of the branch which knows the class."
     return MEANS[name]
 
 

@@ -35,8 +35,10 @@ def section(setting: ImageSetting) -> None:
         step_slot = st.container(horizontal=True, width="content")
         pace_buttons(session, image_actions.reset, "until the picture is complete",
                      "what the picture began with" if session.begin else "nothing")  # fmt: skip
-    with st.container(horizontal=True):
+    left, right = st.columns([3, 2], gap="large")
+    with left:
         overlay = image_looks.picker(setting)
+    with right:
         across = image_controls.zoom_picker()
     board_slot, details_slot = st.container(), st.container()
     is_open = bool(state.open_sections())

@@ -122,10 +122,11 @@ def _more(offer: Offer) -> list[str]:
     """Choose among the other processors; those that the link sets are chosen already."""
     others = [name for name in offer.processors if name not in USUAL]
     state.begin_widget("more", [name for name in others if _is_linked(name)])
+    groups = "penalties, filters" if offer.refused else "penalties, filters, constraints"
     return st.multiselect(
         "More processors", others, key="more", on_change=_switch_on,
         format_func=lambda n: f"{n} · {PROCESSORS[n].group}",
-        placeholder="penalties, filters …" if offer.refused else "penalties, constraints …",
+        placeholder=f"{groups} …",
         help="  \n".join(f"**{n}**: {PROCESSORS[n].effect}" for n in others),
     )  # fmt: skip
 
