@@ -1,7 +1,8 @@
-"""Compare: any number of ways to decode, side by side over one prompt."""
+"""Compare: any number of ways to decode, side by side over one prompt or for one class."""
 
 import streamlit as st
 
+from playground.comparison.kinds import classes_of
 from playground.errors import PlaygroundError
 from playground.registry import available
 from playground.ui import compare_actions as actions
@@ -16,19 +17,19 @@ from playground.ui.relatives import kin_of
 from playground.ui.resources import Loaded
 
 controls.page_setup("Compare")
-st.title("One prompt, many ways to decode")
 
 session = state.compare_session()
 with st.sidebar:
-    cards = available("text")
+    cards = available("text") | available("image")
     if not cards:
-        st.error("There is no text model here. Train one: python -m train.text --help")
+        st.error("There is no model here. Train one: python -m train.text --help")
         st.stop()
     try:
         settings = compare.settings(session, cards)
     except PlaygroundError as error:
         st.error(controls.plain(str(error)))
         st.stop()
+st.title(views.TITLES[session.kind.name])
 for note in session.notes:
     st.warning(controls.plain(note), icon=":material/link_off:")
 state.write_link(session)
@@ -41,8 +42,8 @@ except PlaygroundError as error:
 
 with st.container(horizontal=True, vertical_alignment="bottom", key="bar"):
     views.run_button(session, settings, cards)
-    compare.add_lane_list(session, actions.add_lane)
-    if [entry.spec for entry in session.entries] != state.default_specs():
+    compare.add_lane_list(session, actions.add_lane, settings, loaded)
+    if [entry.spec for entry in session.entries] != state.default_specs(session.kind):
         st.button("Usual lanes", icon=":material/restart_alt:", key="reset_lanes",
                   on_click=actions.reset_lanes, args=(session,),
                   help="Put the lanes of the first visit back.")  # fmt: skip
@@ -61,7 +62,7 @@ def board(session: CompareSession, settings: Settings, loaded: Loaded, shown: st
         st.error(controls.plain(session.problem))
     views.status(session, settings)
     views.lanes(session, loaded, settings.prompt, shown)
-    views.picked(session)
+    views.details(session)
     views.inside(session, shown)
 
 
@@ -69,4 +70,4 @@ board(session, settings, loaded, shown)
 results(session)
 entry = session.entry(session.editing)
 if entry is not None:
-    lane_dialog(session, entry, kin_of(settings.model, cards))
+    lane_dialog(session, entry, kin_of(settings.model, cards), classes_of(loaded))

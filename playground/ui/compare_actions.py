@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from playground.comparison import Comparison
-from playground.data.text import held_out_excerpt
-from playground.decoding.presets import PRESETS
+from playground.comparison import Comparison, Real
+from playground.comparison.kinds import classes_of
+from playground.comparison.pictures import kept_part
+from playground.data.images import read_examples
 from playground.decoding.spec import LaneSpec
 from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import memory_in_use
 from playground.errors import ConfigError, PlaygroundError
 from playground.evaluation.figures import Figures
 from playground.evaluation.judge import Judge
+from playground.evaluation.picture_figures import PictureFigures
 from playground.registry import ModelCard
 from playground.ui import compare_state as state
 from playground.ui import resources
@@ -24,6 +26,7 @@ from playground.ui.resources import Loaded, turn
 TICK_S = 0.12  # of computing in one tick
 FIRST_TICK_S = 0.03  # so that something is on screen at once
 MAX_TOKENS = 20_000  # of all lanes and samples of a run: their traces are kept in memory
+MAX_PICTURE_TOKENS = 60_000  # each keeps fewer candidates
 WRITTEN = 4096  # pieces of text that are kept
 
 
@@ -57,16 +60,20 @@ def _begin(
         raise ConfigError("There is no lane to run. Add one.")
     specs = [_completed(entry.spec, settings) for entry in entries]
     total = settings.length * sum(map(texts_of, specs))
-    if total > MAX_TOKENS:
+    is_text = settings.modality == "text"
+    most = MAX_TOKENS if is_text else MAX_PICTURE_TOKENS
+    if total > most:
+        what, fewer = ("text", "tokens, ") if is_text else ("picture", "")
         raise ConfigError(
-            f"{settings.length} tokens for every text of every lane are {total:,}; at most "
-            f"{MAX_TOKENS:,} are made in one run. Take fewer tokens, samples or lanes."
+            f"{settings.length} tokens for every {what} of every lane are {total:,}; at most "
+            f"{most:,} are made in one run. Take fewer {fewer}samples or lanes."
         )
     load = loader(cards, settings.device)
     with turn():
         comparison = Comparison(
-            specs, settings.prompt, model=settings.model, load=load, seed=settings.seed,
-            max_new_tokens=settings.length, slide=settings.slide,
+            specs, beginning(settings, load(settings.model)), model=settings.model, load=load,
+            seed=settings.seed, max_new_tokens=settings.length, slide=settings.slide,
+            condition=settings.condition,
         )  # fmt: skip
     return Outcome(
         settings, [e.number for e in entries], [e.spec for e in entries], comparison, load,
@@ -74,6 +81,25 @@ def _begin(
         drawn=[[Drawn() for _ in range(spec.samples)] for spec in specs],
         figures=[None] * len(specs),
     )  # fmt: skip
+
+
+def beginning(settings: Settings, loaded: Loaded) -> str | list[int]:
+    """Return the prompt, or the tokens that all pictures keep.
+
+    Raises:
+        ConfigError: the checkpoint has no such example.
+        CheckpointError: its examples are damaged.
+    """
+    if not settings.example:
+        return settings.prompt
+    pixels = read_examples(loaded.card.folder, loaded.tokenizer)
+    count = 0 if pixels is None else len(pixels)
+    if not settings.example.isdigit() or not 1 <= int(settings.example) <= count:
+        raise ConfigError(
+            f"{settings.model} has {count} example pictures, and number {settings.example[:20]} is "
+            "asked for. Begin with another, or with none."
+        )
+    return kept_part(loaded.tokenizer, pixels[int(settings.example) - 1], settings.rows)
 
 
 def texts_of(spec: LaneSpec) -> int:
@@ -162,6 +188,7 @@ def _weigh(session: CompareSession, outcome: Outcome) -> None:
     """Compute the figures of one lane after another, then those of the human text."""
     deadline = time.monotonic() + TICK_S
     judge = _judge(outcome)
+    _find_real(outcome)
     for lane, known in enumerate(outcome.figures):
         if known is None:
             outcome.figures[lane] = _figures(outcome, lane, judge)
@@ -185,25 +212,35 @@ def _judge(outcome: Outcome) -> Judge | None:
     return Judge(outcome.judge.model, outcome.judge.tokenizer, name)
 
 
-def _figures(outcome: Outcome, lane: int, judge: Judge | None) -> Figures:
+def _figures(outcome: Outcome, lane: int, judge: Judge | None) -> Figures | PictureFigures:
     """Return a lane's figures; a judge that cannot read the texts is left out, and why is told."""
     result = outcome.comparison.result(lane)
+    real = outcome.real if isinstance(outcome.real, Real) else None
     with turn():
         try:
-            return outcome.comparison.figures(result, judge)
+            return outcome.comparison.figures(result, judge, real)
         except PlaygroundError as error:
             outcome.judge_problem = str(error)
-            return outcome.comparison.figures(result)
+            return outcome.comparison.figures(result, real=real)
+
+
+def _find_real(outcome: Outcome) -> None:
+    """Read what people made of what the model has learnt to make."""
+    if outcome.real is not None or outcome.human_problem:
+        return
+    try:
+        outcome.real = outcome.comparison.kind.real(outcome.loaded.card.folder, outcome.loaded)
+    except PlaygroundError as error:
+        outcome.human_problem = str(error)
 
 
 def _human(outcome: Outcome, judge: Judge | None) -> None:
-    """Find the figures of real text of the model's corpus."""
-    if not any(figures.mean_length for figures in outcome.figures):
+    """Compute the figures of what people made."""
+    if outcome.real is None or not any(figures.mean_length for figures in outcome.figures):
         return
     try:
-        text = held_out_excerpt(outcome.loaded.card.folder)
         with turn():
-            outcome.human = outcome.comparison.real_figures(text, judge)
+            outcome.human = outcome.comparison.real_figures(outcome.real, judge)
     except PlaygroundError as error:
         outcome.human_problem = str(error)
 
@@ -224,6 +261,28 @@ def from_lanes(session: CompareSession) -> None:
         )
 
 
+def from_sheet(session: CompareSession, entry: Entry) -> None:
+    """Show the picture that was clicked large, and its most surprising pixel."""
+    sample = state.event(f"sheet_{entry.number}", "choose").get("index")
+    index = session.outcome.index_of(entry) if session.outcome else None
+    drawn = session.outcome.drawn[index] if index is not None else []
+    if isinstance(sample, int) and 0 <= sample < len(drawn) and drawn[sample].bits:
+        bits = drawn[sample].bits
+        session.picked = (entry.number, sample, max(range(len(bits)), key=bits.__getitem__))
+
+
+def from_large(session: CompareSession) -> None:
+    """Show what else could have come at the pixel that was clicked."""
+    pixel = state.event("large", "go").get("pixel")
+    if session.outcome is None or session.picked is None or not isinstance(pixel, int):
+        return
+    tokenizer = session.outcome.loaded.tokenizer
+    if 0 <= pixel < tokenizer.height * tokenizer.width:
+        given = len(session.outcome.comparison.prompt) - 1
+        index = tokenizer.index(*divmod(pixel, tokenizer.width)) - given
+        session.picked = (*session.picked[:2], max(-1, index))
+
+
 def open_editor(session: CompareSession, number: object) -> None:
     entry = session.entry(number if isinstance(number, int) else None)
     session.editing = entry.number if entry else None
@@ -234,22 +293,28 @@ def close_editor(session: CompareSession) -> None:
     session.editing, session.edit_problem = None, ""
 
 
-def add_lane(session: CompareSession) -> None:
-    """Add what was chosen in the list: a preset, or a plain lane that is opened for editing."""
-    name = state.take_widget("add_lane")
+def add_lane(session: CompareSession, settings: Settings, loaded: Loaded) -> None:
+    """Add what was chosen in the list: a preset, or a plain lane that is opened for editing.
+
+    Guidance needs a class to lead to: without one for all the lane gets the first there is.
+    """
+    name, presets = state.take_widget("add_lane"), session.kind.offer.presets
     if name is None:
         return
+    spec = presets.get(name, LaneSpec("my lane"))
+    if settings.modality == "image" and spec.combination == "guided" and not settings.condition:
+        spec = spec.but(condition=next(iter(classes_of(loaded)), ""))
     try:
-        entry = session.add(PRESETS.get(name, LaneSpec("my lane")))
+        entry = session.add(spec)
     except PlaygroundError as error:
         session.problem = str(error)
         return
-    if name not in PRESETS:
+    if name not in presets:
         open_editor(session, entry.number)
 
 
 def reset_lanes(session: CompareSession) -> None:
-    session.replace_all(state.default_specs())
+    session.replace_all(state.default_specs(session.kind))
 
 
 def duplicate(session: CompareSession, entry: Entry) -> None:

@@ -1,4 +1,8 @@
-"""Charts of a comparison, authored in Altair: perplexity against repetition, surprisal."""
+"""Charts of a comparison, authored in Altair: how likely against how varied, surprisal.
+
+Likely texts repeat themselves, so perplexity stands against repetition; likely pictures are all
+alike, so bits per dimension stand against how far two pictures of a lane are apart.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,15 @@ from collections.abc import Sequence
 import altair as alt
 
 from playground.evaluation.figures import Figures
+from playground.evaluation.picture_figures import PictureFigures
 from playground.traces.trace import Step
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9A7FD1", "#A87B32")
 PENTAGON = "M0,-1L0.95,-0.31L0.59,0.81L-0.59,0.81L-0.95,-0.31Z"
 CROSS = "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z"
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", PENTAGON, CROSS)
-HUMAN = "human text"
+REAL = {"text": "human text", "image": "real pictures"}  # by modality
+HUMAN, PICTURES = REAL["text"], REAL["image"]
 HUMAN_COLOR = "#8A94A3"
 SIDES = {  # of a label: how it is aligned, and how far it is from its point
     "right": ("left", 11, 0), "above": ("center", 0, -14), "below": ("center", 0, 15),
@@ -47,19 +53,50 @@ def scatter_rows(
                 "distinct": f.distinct_2,
             }
         )
-    return _with_sides(rows)
+    heights = [math.log(max(1e-9, row["perplexity"])) for row in rows]
+    return _with_sides(rows, [row["repetition"] for row in rows], 0.1, heights)
 
 
-def _with_sides(rows: list[dict]) -> list[dict]:
+def picture_scatter_rows(
+    labels: Sequence[str],
+    figures: Sequence[PictureFigures],
+    real: PictureFigures | None,
+    *,
+    by_judge: bool,
+) -> list[dict]:
+    """Return one row a lane of several pictures, and one of real ones."""
+    told = [(label, f, "lane") for label, f in zip(labels, figures, strict=True)]
+    if real is not None:
+        told.append((PICTURES, real, "human"))
+    rows = []
+    for label, f, kind in told:
+        bits = f.judge_bits_per_dim if by_judge else f.bits_per_dim
+        if bits is None or f.pairwise_distance is None or not math.isfinite(bits):
+            continue
+        rows.append(
+            {
+                "lane": label,
+                "kind": kind,
+                "bits": round(bits, 4),
+                "distance": round(f.pairwise_distance, 2),
+                "differing": f.differing,
+            }
+        )
+    heights = [row["bits"] for row in rows]
+    return _with_sides(rows, [row["distance"] for row in rows], 1.0, heights)
+
+
+def _with_sides(
+    rows: list[dict], across: Sequence[float], least: float, heights: Sequence[float]
+) -> list[dict]:
     """Say on which side of its point each label stands: the first where it hides nothing."""
     if not rows:
         return rows
-    heights = [math.log(max(1e-9, row["perplexity"])) for row in rows]
     low, span = min(heights), max(0.2, max(heights) - min(heights))
-    widest = max([0.1, *(row["repetition"] for row in rows)])
+    widest = max([least, *across])
     points = [
-        (WIDE * row["repetition"] / widest, -TALL * (height - low) / span)
-        for row, height in zip(rows, heights, strict=True)
+        (WIDE * x / widest, -TALL * (height - low) / span)
+        for x, height in zip(across, heights, strict=True)
     ]
     taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in points]
     for row, (x, y) in zip(rows, points, strict=True):
@@ -86,10 +123,10 @@ def _is_free(box: Box, taken: Sequence[Box]) -> bool:
 
 
 def _scales(lanes: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
-    """One colour and one shape a lane; human text is a grey star of its own."""
-    domain = [*lanes, HUMAN]
-    colors = [*(COLORS[i % len(COLORS)] for i in range(len(lanes))), HUMAN_COLOR]
-    shapes = [*(SHAPES[i % len(SHAPES)] for i in range(len(lanes))), STAR]
+    """One colour and one shape a lane; what people made is a grey star of its own."""
+    domain = [*lanes, *REAL.values()]
+    colors = [COLORS[i % len(COLORS)] for i in range(len(lanes))] + [HUMAN_COLOR] * len(REAL)
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(lanes))] + [STAR] * len(REAL)
     return (
         alt.Color("lane:N", scale=alt.Scale(domain=domain, range=colors), legend=None),
         alt.Shape("lane:N", scale=alt.Scale(domain=domain, range=shapes), legend=None),
@@ -98,8 +135,6 @@ def _scales(lanes: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
 
 def scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.LayerChart:
     """Perplexity under `who` against repetition, one labelled point a lane."""
-    color, shape = _scales(lanes)
-    base = alt.Chart(alt.Data(values=list(rows)))
     axis_x = alt.Axis(title="repeated 4-grams (share of a text)", format="%", tickCount=6)
     widest = max([0.1, *(row.get("repetition", 0) for row in rows)])
     x = alt.X("repetition:Q", axis=axis_x, scale=alt.Scale(domain=[0, min(1.05, widest * 1.12)]))
@@ -115,6 +150,37 @@ def scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.L
         alt.Tooltip("repetition:Q", title="repeated 4-grams", format=".1%"),
         alt.Tooltip("distinct:Q", title="distinct-2", format=".2f"),
     ]
+    return _scatter(rows, lanes, x, y, tooltip)
+
+
+def picture_scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.LayerChart:
+    """Bits per dimension under `who` against the distance of two pictures, one point a lane."""
+    widest = max([1.0, *(row.get("distance", 0) for row in rows)])
+    x = alt.X(
+        "distance:Q", title="how far two pictures are apart (of 255)",
+        scale=alt.Scale(domain=[0, widest * 1.12]), axis=alt.Axis(tickCount=6),
+    )  # fmt: skip
+    found = [row["bits"] for row in rows if "bits" in row] or [1.0]
+    room = 0.12 * max(0.2, max(found) - min(found))
+    y = alt.Y(
+        "bits:Q", title=f"bits per dimension under {who}",
+        scale=alt.Scale(domain=[max(0.0, min(found) - room), max(found) + room]),
+        axis=alt.Axis(format="~g", tickCount=5),
+    )  # fmt: skip
+    tooltip = [
+        "lane:N",
+        alt.Tooltip("bits:Q", title="bits per dimension", format=".3f"),
+        alt.Tooltip("distance:Q", title="distance of two", format=".1f"),
+        alt.Tooltip("differing:Q", title="values that differ", format=".1%"),
+    ]
+    return _scatter(rows, lanes, x, y, tooltip)
+
+
+def _scatter(
+    rows: Sequence[dict], lanes: Sequence[str], x: alt.X, y: alt.Y, tooltip: list
+) -> alt.LayerChart:
+    color, shape = _scales(lanes)
+    base = alt.Chart(alt.Data(values=list(rows)))
     human = base.transform_filter("datum.kind == 'human'").encode(x=x, y=y)
     rule = {"strokeDash": [4, 4], "opacity": 0.5, "color": HUMAN_COLOR}
     points = base.mark_point(filled=True, size=150, opacity=0.95).encode(
@@ -134,26 +200,30 @@ def scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.L
     ).properties(height=380)
 
 
-def line_rows(labels: Sequence[str], texts: Sequence[Sequence[Step]]) -> list[dict]:
-    """Return the running mean of each lane's surprisal, one row a position."""
+def line_rows(
+    labels: Sequence[str], texts: Sequence[Sequence[Step]], band: int = BAND
+) -> list[dict]:
+    """Return the mean surprisal of the newest `band` tokens of each lane, one row a position."""
     rows = []
     for label, steps in zip(labels, texts, strict=True):
         bits = [min(99.0, step.surprisal) for step in steps]
         total = 0.0
         for i, value in enumerate(bits):
-            total += value - (bits[i - BAND] if i >= BAND else 0.0)
+            total += value - (bits[i - band] if i >= band else 0.0)
             rows.append(
                 {
                     "lane": label,
                     "token": i + 1,
-                    "bits": round(total / min(i + 1, BAND), 3),
+                    "bits": round(total / min(i + 1, band), 3),
                 }
             )
     return rows
 
 
-def line_chart(rows: Sequence[dict], lanes: Sequence[str]) -> alt.Chart:
-    """How surprising the text is to the model as it goes on: loops sink to zero."""
+def line_chart(
+    rows: Sequence[dict], lanes: Sequence[str], band: int = BAND, token: str = "token"
+) -> alt.Chart:
+    """How surprising a text or picture is to the model as it goes on: loops sink to zero."""
     colors = [COLORS[i % len(COLORS)] for i in range(len(lanes))]
     dashes = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
     scale = alt.Scale(domain=list(lanes), range=colors)
@@ -163,8 +233,8 @@ def line_chart(rows: Sequence[dict], lanes: Sequence[str]) -> alt.Chart:
         alt.Chart(alt.Data(values=list(rows)))
         .mark_line(strokeWidth=2)
         .encode(
-            x=alt.X("token:Q", title="token", axis=alt.Axis(grid=False, tickMinStep=1)),
-            y=alt.Y("bits:Q", title=f"bits (mean of {BAND} tokens)"),
+            x=alt.X("token:Q", title=token, axis=alt.Axis(grid=False, tickMinStep=1)),
+            y=alt.Y("bits:Q", title=f"bits (mean of {band} {token}s)"),
             color=alt.Color("lane:N", scale=scale, legend=legend),
             strokeDash=alt.StrokeDash("lane:N", scale=dash, legend=legend),
             tooltip=["lane:N", "token:Q", alt.Tooltip("bits:Q", format=".2f")],

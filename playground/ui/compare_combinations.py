@@ -7,7 +7,7 @@ from playground.decoding.kinds import Parameter
 SETTINGS: dict[str, tuple[Parameter, ...]] = {
     "guided": (
         Parameter("guidance_scale", 1.5, 0.0, 20.0, 1.5, 0.1,
-                  help="1 is the model itself; above 1 the prompt weighs more."),
+                  help="1 is the model itself; above 1 the prompt, or the class, weighs more."),
         Parameter("negative_prompt", "", high=400, kind="text",
                   help="What the text is to lead away from. Empty: from no prompt at all."),
     ),
@@ -28,3 +28,11 @@ SETTINGS: dict[str, tuple[Parameter, ...]] = {
                   help="Mean of the probabilities, or of their logarithms."),
     ),
 }  # fmt: skip
+
+OF_TEXTS = ("negative_prompt",)
+
+
+def settings_of(combination: str, modality: str) -> tuple[Parameter, ...]:
+    """Return what can be set of a combination of models of text or of pictures."""
+    found = SETTINGS.get(combination, ())
+    return tuple(p for p in found if modality == "text" or p.name not in OF_TEXTS)

@@ -31,7 +31,7 @@ SCORES = {  # what the score of a search's hypothesis is
 FATES = {"live": "goes on", "finished": "is finished", "pruned": "is given up"}
 DRAFTED = ("speculative_decoding", "prompt_lookup")
 COMBINED = {
-    "guided": "classifier-free guidance: away from what a negative prompt says",
+    "guided": "classifier-free guidance: what the prompt or the class makes likelier, more so",
     "contrastive_decoding": "what a large model knows better than a small one",
     "dola": "what late layers know better than early ones",
     "ensemble": "the mean of two models",
@@ -41,6 +41,8 @@ COMBINED = {
 def piece(token: int, tokenizer: Any) -> str:
     """Return a token as running text: what cannot be seen becomes its label."""
     plain = tokenizer.decode([token])
+    if not isinstance(plain, str):  # a level of a picture
+        return tokenizer.label(token)
     if plain == "\n":
         return "⏎\n"
     seen = plain and visible(plain).replace("␣", " ") == plain
@@ -101,6 +103,8 @@ def summary(spec: LaneSpec) -> str:
     if spec.combination:
         own = ", ".join(f"{k} {_short(v)}" for k, v in spec.combination_settings.items())
         parts.append(spec.combination.replace("_", " ") + (f" ({own})" if own else ""))
+    if spec.condition != "":
+        parts.append(f"class {spec.condition}")
     if spec.model:
         parts.append(f"model {spec.model}")
     if spec.second:

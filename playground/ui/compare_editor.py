@@ -8,6 +8,7 @@ they fit, the lane stays as it was and the dialog says why.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -20,13 +21,13 @@ from playground.decoding.processors import (
     Processor,
     in_order,
 )
-from playground.decoding.spec import COMBINATIONS, MAX_LABEL, MAX_SAMPLES, MAX_WORDS, LaneSpec
+from playground.decoding.spec import ANY, MAX_LABEL, MAX_SAMPLES, MAX_WORDS, LaneSpec
 from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.errors import ConfigError, PlaygroundError
 from playground.ui import compare_actions as actions
 from playground.ui import compare_state as state
 from playground.ui import controls
-from playground.ui.compare_combinations import SETTINGS
+from playground.ui.compare_combinations import settings_of
 from playground.ui.compare_controls import strategy_help
 from playground.ui.compare_data import COMBINED
 from playground.ui.compare_state import NONE, CompareSession, Entry
@@ -44,15 +45,17 @@ GROUPS = ("temperature", "truncation", "penalties", "bias", "constraint")  # the
 AS_PAGE = "as the page"
 
 
-def lane_dialog(session: CompareSession, entry: Entry, kin: list[str]) -> None:
+def lane_dialog(
+    session: CompareSession, entry: Entry, kin: list[str], classes: Sequence[str] = ()
+) -> None:
     """Open the dialog of a lane; closing it draws the page again."""
     shown = st.dialog(
         "Change this lane", width="large", on_dismiss=lambda: actions.close_editor(session)
     )
-    shown(_body)(session, entry, kin)
+    shown(_body)(session, entry, kin, classes)
 
 
-def _body(session: CompareSession, entry: Entry, kin: list[str]) -> None:
+def _body(session: CompareSession, entry: Entry, kin: list[str], classes: Sequence[str]) -> None:
     if session.editing != entry.number or entry not in session.entries:
         st.rerun()
     form = Form(session, entry)
@@ -60,7 +63,7 @@ def _body(session: CompareSession, entry: Entry, kin: list[str]) -> None:
         st.error(f"{controls.plain(session.edit_problem)} The lane is as it was before.")
     left, right = st.columns(2, gap="large")
     with left:
-        _what(form, kin)
+        _what(form, kin, classes)
     with right:
         _processors(form)
     at = session.entries.index(entry)
@@ -129,11 +132,19 @@ class Form:
             model=self._model("model", spec.model),
             combination=combination,
             combination_settings=self._values(
-                "combination", combination, SETTINGS.get(combination, ()), mixed
+                "combination", combination, self.settings_of(combination), mixed
             ),
             second=self._model("second", spec.second),
             words=value("words", otherwise=spec.words),
+            condition=self._class(spec.condition),
         )
+
+    def settings_of(self, combination: str) -> tuple[Parameter, ...]:
+        return settings_of(combination, self.session.kind.name)
+
+    def _class(self, otherwise: str | int) -> str | int:
+        name = self.value("class", otherwise=None)
+        return otherwise if name is None else "" if name == AS_PAGE else name
 
     def _model(self, which: str, otherwise: str) -> str:
         name = self.value(which, otherwise=otherwise or AS_PAGE)
@@ -154,11 +165,11 @@ class Form:
         return found
 
 
-def _what(form: Form, kin: list[str]) -> None:
-    """Name, strategy with its settings, samples, and the models."""
-    spec = form.spec
+def _what(form: Form, kin: list[str], classes: Sequence[str]) -> None:
+    """Name, strategy with its settings, samples, the class, and the models."""
+    spec, offer = form.spec, form.session.kind.offer
     st.text_input("Name", spec.label, MAX_LABEL, key=form.key("label"), on_change=form.apply)
-    names = list(STRATEGIES)
+    names = _with(offer.strategies, spec.strategy)
     strategy = st.selectbox(
         "Strategy", names, names.index(spec.strategy), key=form.key("strategy"),
         format_func=lambda name: name.replace("_", " "), on_change=form.apply,
@@ -174,8 +185,12 @@ def _what(form: Form, kin: list[str]) -> None:
             "for “ peace” than for “peace”.",
         )  # fmt: skip
     st.number_input("Samples", 1, MAX_SAMPLES, spec.samples, key=form.key("samples"),
-                    on_change=form.apply, help="Texts of this lane.")  # fmt: skip
-    options = [NONE, *filter(None, COMBINATIONS)]
+                    on_change=form.apply, help="Of this lane.")  # fmt: skip
+    if classes:
+        options = _with((AS_PAGE, ANY, *classes), str(spec.condition) or AS_PAGE)
+        st.selectbox("Class of this lane", options, options.index(str(spec.condition) or AS_PAGE),
+                     key=form.key("class"), on_change=form.apply)  # fmt: skip
+    options = _with((NONE, *offer.combinations), spec.combination or NONE)
     combination = st.selectbox(
         "Combined with", options, options.index(spec.combination or NONE),
         key=form.key("combination"), on_change=form.apply,
@@ -187,11 +202,16 @@ def _what(form: Form, kin: list[str]) -> None:
             controls.plain(COMBINED[combination][:1].upper() + COMBINED[combination][1:] + ".")
         )
     mixed = spec.combination_settings if combination == spec.combination else {}
-    _parameters(form, "combination", combination, SETTINGS.get(combination, ()), mixed)
+    _parameters(form, "combination", combination, form.settings_of(combination), mixed)
     if spec.needs_second:
         _model(form, "second", "Second model of this lane", spec.second, kin)
     if kin:
         _model(form, "model", "Model of this lane", spec.model, kin)
+
+
+def _with(offered: Sequence[str], chosen: str) -> list[str]:
+    """Return what is offered, and what a link has chosen besides: a run says why it cannot be."""
+    return list(dict.fromkeys((*offered, chosen)))
 
 
 def _model(form: Form, which: str, label: str, chosen: str, kin: list[str]) -> None:
@@ -215,7 +235,8 @@ def _processors(form: Form) -> None:
     for at, processor in enumerate(chosen):
         _processor(form, at, processor)
     names = [p.name for p in chosen]
-    free = [n for group in GROUPS for n, k in PROCESSORS.items() if k.group == group
+    offered = form.session.kind.offer.processors
+    free = [n for group in GROUPS for n in offered if PROCESSORS[n].group == group
             and n not in names]  # fmt: skip
     st.selectbox(
         "Add a processor", free, index=None, key=form.key("add"), on_change=_add, args=(form,),

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from playground.comparison import Real
 from playground.devices import describe_device
-from playground.ui import charts, compare_charts, controls, report
+from playground.ui import charts, compare_charts, compare_pictures, controls, report
 from playground.ui import compare_state as state
 from playground.ui.compare_state import CompareSession, Entry, Outcome
 from playground.ui.compare_table import table_rows, to_csv, told_columns, written
@@ -62,6 +63,8 @@ def results(session: CompareSession) -> None:
             st.caption(chart.says)
             st.vega_lite_chart(spec=chart.spec, key=f"chart_{chart.short.lower()}", alt=chart.alt,
                                width="stretch")  # fmt: skip
+    if session.kind.name == "image":
+        compare_pictures.results(session, kept)
     _downloads(outcome, kept, told)
 
 
@@ -72,10 +75,21 @@ def _telling(outcome: Outcome, kept: Kept) -> Telling:
         found = [outcome.comparison.result(i) for _, i in kept]
         figures = [outcome.figures[i] for _, i in kept]
         rows = table_rows(found, labels, figures, outcome.human)
-        lines = compare_charts.line_rows(labels, [r.traces[0].steps for r in found])
         by_judge = bool(outcome.settings.judge and not outcome.judge_problem)
-        points = compare_charts.scatter_rows(labels, figures, outcome.human, by_judge=by_judge)
-        drawn = [_scatter(points, labels, by_judge), _lines(lines, labels)]
+        first = [r.traces[0].steps for r in found]
+        if outcome.settings.modality == "image":
+            tokenizer = outcome.loaded.tokenizer
+            a_row = tokenizer.width * tokenizer.channels
+            points = compare_charts.picture_scatter_rows(
+                labels, figures, outcome.human, by_judge=by_judge
+            )
+            lines = compare_charts.line_rows(labels, first, a_row)
+            drawn = [_picture_scatter(points, labels, by_judge),
+                     _picture_lines(lines, labels, a_row)]  # fmt: skip
+        else:
+            lines = compare_charts.line_rows(labels, first)
+            points = compare_charts.scatter_rows(labels, figures, outcome.human, by_judge=by_judge)
+            drawn = [_scatter(points, labels, by_judge), _lines(lines, labels)]
         outcome.telling = (key, Telling(rows, drawn))
     return outcome.telling[1]
 
@@ -96,6 +110,37 @@ def _scatter(points: list[dict], labels: list[str], by_judge: bool) -> Chart:
         f"{person}What is too likely repeats itself, what is too unlikely rambles; good text "
         "is near what people write (Holtzman et al. 2020, fig. 1).",
         f"Scatter chart. {told}", build, build().to_dict(),
+    )  # fmt: skip
+
+
+def _picture_scatter(points: list[dict], labels: list[str], by_judge: bool) -> Chart:
+    told = "; ".join(
+        f"{p['lane']}: {p['bits']:.2f} bits per dimension, distance {p['distance']:.0f}"
+        for p in points
+    )
+    real = "Dashed: real pictures. " if any(p["kind"] == "human" for p in points) else ""
+
+    def build() -> Any:
+        who = "the judge" if by_judge else "the model itself"
+        return compare_charts.picture_scatter_chart(points, labels, who)
+
+    return Chart(
+        "Likelihood against variety",
+        f"{real}What is too likely is empty and always the same; what is too unlikely is noise. "
+        "Lanes of one picture have no distance and are left out.",
+        f"Scatter chart. {told}", build, build().to_dict(),
+    )  # fmt: skip
+
+
+def _picture_lines(lines: list[dict], labels: list[str], a_row: int) -> Chart:
+    def build() -> Any:
+        return compare_charts.line_chart(lines, labels, a_row, "value")
+
+    return Chart(
+        "Surprisal along the picture",
+        "The mean of as many values as a row has: empty rows cost nothing, edges and patterns do.",
+        f"Line chart of the surprisal of {len(labels)} lanes, the first picture of each",
+        build, build().to_dict(),
     )  # fmt: skip
 
 
@@ -138,6 +183,8 @@ def _downloads(outcome: Outcome, kept: Kept, told: Telling) -> None:
             tokenizer=outcome.loaded.tokenizer, prompt=outcome.settings.prompt, link=link,
             device=describe_device(outcome.settings.device),
             charts=[(c.title, charts.render(c.build(), "svg").decode()) for c in drawn],
+            real=outcome.real if isinstance(outcome.real, Real) else None,
+            label=outcome.comparison.label,
         )  # fmt: skip
 
     files: dict[str, tuple[str, Callable]] = {
@@ -145,6 +192,8 @@ def _downloads(outcome: Outcome, kept: Kept, told: Telling) -> None:
         "Figures (CSV)": ("figures.csv", lambda: to_csv(told.rows)),
         "Everything (JSON)": ("comparison.json", lambda: report.to_json(story())),
     }
+    if outcome.settings.modality == "image":
+        files["Contact sheet (PNG)"] = ("sheet.png", lambda: report.sheet_of(story()))
     for chart in told.charts:
         for kind in ("png", "svg"):
             files[f"{chart.short} ({kind.upper()})"] = (

@@ -9,17 +9,21 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from playground.comparison import MAX_SPECS, Comparison
-from playground.decoding.presets import DEFAULT, PRESETS
+from playground.comparison import MAX_SPECS, Comparison, Kind, Real
+from playground.comparison.kinds import PICTURE, TEXT
 from playground.decoding.spec import LaneSpec, specs_from_text, specs_to_text
 from playground.errors import ConfigError, PlaygroundError
 from playground.evaluation.figures import Figures
-from playground.ui.compare_charts import HUMAN
+from playground.evaluation.picture_figures import PictureFigures
+from playground.ui.compare_charts import REAL
 from playground.ui.compare_data import Drawn
 from playground.ui.resources import Loaded
 
 LINK = "lanes"  # the parameter of the address bar
 NONE = "none"  # what a list of models says where there is none
+OF_TEXTS = ("modality", "prompt", "length", "slide")  # settings that a link of pictures lacks
+OF_PICTURES = ("modality", "class", "example", "rows")
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (TEXT, PICTURE)}  # by modality
 
 
 @dataclass
@@ -42,6 +46,10 @@ class Settings:
     device: str
     second: str = ""
     judge: str = ""
+    condition: str = ""  # the class of all lanes, of pictures
+    example: str = ""  # number of the picture, from 1, whose top `rows` all lanes keep
+    rows: int = 0
+    modality: str = "text"
 
 
 @dataclass
@@ -55,8 +63,9 @@ class Outcome:
     load: Callable[[str], Loaded]
     loaded: Loaded
     drawn: list[list[Drawn]]  # by lane and sample
-    figures: list[Figures | None]
-    human: Figures | None = None
+    figures: list[Figures | PictureFigures | None]
+    real: str | Real | None = None  # what people made, read when the lanes are there
+    human: Figures | PictureFigures | None = None  # its figures
     human_problem: str = ""
     judge: Loaded | None = None  # read when the texts are there
     judge_problem: str = ""
@@ -78,7 +87,9 @@ class Outcome:
 class CompareSession:
     """The Compare page of one visitor."""
 
+    kind: Kind | None = None  # of the model; None until one is chosen
     entries: list[Entry] = field(default_factory=list)
+    others: dict[str, list[Entry]] = field(default_factory=dict)  # lanes of the other kind
     last_number: int = 0
     pace: str = "still"  # "run", "stopped", then "weigh" (figures are computed)
     outcome: Outcome | None = None
@@ -106,7 +117,9 @@ class CompareSession:
 
     def labels(self, besides: Entry | None = None) -> set[str]:
         """Return the names that are taken: charts tell lanes apart by them."""
-        return {HUMAN} | {entry.spec.label for entry in self.entries if entry is not besides}
+        return set(REAL.values()) | {
+            entry.spec.label for entry in self.entries if entry is not besides
+        }
 
     def _fresh_label(self, label: str) -> str:
         taken = self.labels()
@@ -118,18 +131,30 @@ class CompareSession:
         for spec in specs:
             self.add(spec)
 
+    def turn_to(self, kind: Kind) -> None:
+        """Compare what a model of this kind makes; the lanes of the other kind are kept."""
+        if self.kind is kind:
+            return
+        if self.kind is None:
+            self.kind = kind
+            self.replace_all(_specs_of_link(self))
+            return
+        self.others[self.kind.name] = self.entries
+        self.kind, self.entries = kind, self.others.pop(kind.name, [])
+        if not self.entries:
+            self.replace_all(default_specs(kind))
+        self.outcome = self.picked = self.editing = None
+        self.pace, self.problem = "still", ""
+        forget_widget("samples")
 
-def default_specs() -> list[LaneSpec]:
-    return [PRESETS[name] for name in DEFAULT]
+
+def default_specs(kind: Kind = TEXT) -> list[LaneSpec]:
+    return [kind.offer.presets[name] for name in kind.offer.usual]
 
 
 def compare_session() -> CompareSession:
-    """Return this visitor's Compare page; at first it has the lanes of the link."""
-    if "_compare" not in st.session_state:
-        session = CompareSession()
-        session.replace_all(_specs_of_link(session))
-        st.session_state["_compare"] = session
-    return st.session_state["_compare"]
+    """Return this visitor's Compare page; it has lanes once it has turned to a kind."""
+    return st.session_state.setdefault("_compare", CompareSession())
 
 
 def tell(note: str) -> None:
@@ -142,7 +167,7 @@ def tell(note: str) -> None:
 def write_link(session: CompareSession) -> None:
     """Let the address bar carry the lanes; the default ones need not be said."""
     specs = [entry.spec for entry in session.entries]
-    text = "" if specs == default_specs() else specs_to_text(specs)
+    text = "" if specs == default_specs(session.kind) else specs_to_text(specs)
     if text == st.query_params.get(LINK, ""):
         return
     if text:
@@ -156,6 +181,10 @@ def address(settings: Settings, specs: Sequence[LaneSpec]) -> str:
     told = {name: value for name, value in asdict(settings).items() if name != "device"}
     told |= {name: told[name] or NONE for name in ("second", "judge")}
     told["slide"] = "true" if settings.slide else "false"
+    told["class"] = told.pop("condition")
+    left_out = OF_TEXTS if settings.modality == "image" else OF_PICTURES
+    unsaid = [name for name in OF_PICTURES if not told[name]]  # no class, whole pictures
+    told = {name: value for name, value in told.items() if name not in (*left_out, *unsaid)}
     link = urlencode(told | {LINK: specs_to_text(list(specs))})
     return f"{(st.context.url or '').split('?')[0]}?{link}"
 
@@ -176,6 +205,11 @@ def set_widget(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
+def forget_widget(key: str) -> None:
+    """Let a widget begin anew the next time it is drawn."""
+    st.session_state.pop(key, None)
+
+
 def take_widget(key: str) -> Any:
     """Return what a widget that only gives orders holds, and empty it; for its callback."""
     value = st.session_state.get(key)
@@ -186,11 +220,11 @@ def take_widget(key: str) -> Any:
 def _specs_of_link(session: CompareSession) -> list[LaneSpec]:
     text = st.query_params.get(LINK)
     if not text:
-        return default_specs()
+        return default_specs(session.kind)
     try:
         return specs_from_text(text, MAX_SPECS)
     except PlaygroundError as error:
         session.notes.append(
             f"The lanes of the link cannot be used: {error} The usual lanes are shown instead."
         )
-        return default_specs()
+        return default_specs(session.kind)

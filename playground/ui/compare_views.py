@@ -9,7 +9,7 @@ import streamlit as st
 
 from playground.devices import describe_device
 from playground.traces.trace import Step
-from playground.ui import charts, compare_components, components, controls
+from playground.ui import charts, compare_components, compare_pictures, components, controls
 from playground.ui import compare_actions as actions
 from playground.ui.compare_data import (
     DRAFTED,
@@ -28,6 +28,10 @@ from playground.ui.resources import Loaded
 
 LIVE_COLUMNS = 48  # of a tree that grows; all of it is drawn once it is whole
 ALL = "all"
+TITLES = {  # by modality
+    "text": "One prompt, many ways to decode",
+    "image": "One model of pictures, many ways to draw",
+}
 
 
 def run_button(session: CompareSession, settings: Settings, cards) -> None:
@@ -42,7 +46,9 @@ def run_button(session: CompareSession, settings: Settings, cards) -> None:
 
 
 def sample_picker(session: CompareSession) -> str:
-    """Choose which sample of the lanes is shown, where there are several."""
+    """Choose which sample of the lanes is shown, where there are several; pictures are small."""
+    if session.kind.name == "image":
+        return ALL
     most = max((entry.spec.samples for entry in session.entries), default=1)
     if most == 1:
         return "1"
@@ -55,8 +61,9 @@ def status(session: CompareSession, settings: Settings) -> None:
     """Say how far the run is, and on what it ran."""
     outcome = session.outcome
     if outcome is None:
-        st.caption("Press **Run**: every lane continues the prompt in its own way. The pencil of "
-                   "a lane changes it.")  # fmt: skip
+        what = "draws" if session.kind.name == "image" else "continues the prompt"
+        st.caption(f"Press **Run**: every lane {what} in its own way. The pencil of a lane changes "
+                   "it.")  # fmt: skip
         return
     made = (
         f"position {min(outcome.positions, outcome.settings.length)} of {outcome.settings.length}"
@@ -64,7 +71,8 @@ def status(session: CompareSession, settings: Settings) -> None:
     where = controls.plain(describe_device(outcome.settings.device))
     of = "by tensors" if outcome.settings.device != "cpu" else "by the whole app"
     memory = f", {outcome.memory / 2**20:,.0f} MB in use {of}" if outcome.memory else ""
-    doing = {"run": "Writing", "still": "Ran"}.get(session.pace, "Computing the figures, ran")
+    writing = "Drawing" if session.kind.name == "image" else "Writing"
+    doing = {"run": writing, "still": "Ran"}.get(session.pace, "Computing the figures, ran")
     st.caption(f"{doing} on **{where}**{memory} · {made}")
     if session.pace == "still" and _is_stale(session, settings):
         st.info("Settings have changed since this run. Press Run to see what they do.",
@@ -78,7 +86,10 @@ def _is_stale(session: CompareSession, settings: Settings) -> bool:
 
 
 def lanes(session: CompareSession, loaded: Loaded, prompt: str, shown: str) -> None:
-    """Draw all lanes side by side in one component."""
+    """Draw all lanes side by side: texts in one component, pictures on contact sheets."""
+    if session.kind.name == "image":
+        compare_pictures.lanes(session, loaded)
+        return
     data = lanes_data(session, loaded, prompt, shown)
     compare_components.lanes(
         key="lanes_view", data=data,
@@ -135,6 +146,24 @@ def _status(outcome: Outcome | None, index: int | None, texts: list[dict]) -> st
     return f"{len(bits)} tokens · {math.fsum(bits) / len(bits):.2f} bits each"
 
 
+def details(session: CompareSession) -> None:
+    """Show what was clicked: a token, or a picture with one of its pixels."""
+    if session.kind.name == "text":
+        picked(session)
+    elif compare_pictures.chosen(session) is None:
+        compare_pictures.invitation(session)
+    else:
+        left, right = st.columns([2, 3], gap="large")
+        with left:
+            compare_pictures.large(session)
+        with right:
+            if session.picked[2] < 0:
+                st.caption("This pixel was given, not decided.")
+            else:
+                compare_pictures.channel_picker(session)
+                picked(session)
+
+
 def picked(session: CompareSession) -> None:
     """Show the candidates of the token that was clicked, through every processor."""
     found = _picked_step(session)
@@ -145,10 +174,13 @@ def picked(session: CompareSession) -> None:
         return
     entry, index, step = found
     outcome, label = session.outcome, session.outcome.loaded.tokenizer.label
+    what = f"token {session.picked[2] + 1}"
+    if session.kind.name == "image":
+        what, step = compare_pictures.decision(step, outcome.loaded.tokenizer)
     rows = charts.candidate_rows(step, label)
     who = {"draft": "an accepted draft", "strategy": entry.spec.strategy.replace("_", " ")}
     data = charts.candidate_bars([row | {"sid": ""} for row in rows], step.stages) | {
-        "title": f"{entry.spec.label}: token {session.picked[2] + 1}",
+        "title": f"{entry.spec.label}: {what}",
         "facts": f"{label(step.token)} was chosen by {who.get(step.chosen_by, step.chosen_by)}: "
         f"surprisal {step.surprisal:.2f} bits, probability {math.exp(step.logprob):.2%}, rank "
         f"{step.rank}\nentropy {step.entropy_bits:.2f} bits, {step.kept} "
@@ -227,10 +259,14 @@ def inside(session: CompareSession, shown: str) -> None:
     if entry.spec.strategy not in ("best_of_n", "minimum_bayes_risk") and trace.search:
         last = LIVE_COLUMNS if session.pace == "run" else 400
         _tree(entry, tree(trace, tokenizer.label, last=last))
-    rows = result_rows(trace, tokenizer)
-    if len(rows) > 1 and session.pace != "run":
-        name = score_name(entry.spec.strategy)
-        st.markdown("**All results, the best first**")
+    if len(trace.alternatives) < 2 or session.pace == "run":
+        return
+    name = score_name(entry.spec.strategy)
+    st.markdown("**All results, the best first**")
+    if session.kind.name == "image":
+        compare_pictures.alternatives(trace, tokenizer, name)
+    else:
+        rows = result_rows(trace, tokenizer)
         table = pd.DataFrame(rows).rename(columns={"score": name})
         config = {"text": st.column_config.TextColumn(width=560)}
         st.dataframe(table, hide_index=True, key="results", column_config=config)

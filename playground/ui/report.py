@@ -6,18 +6,24 @@ or a model wrote is escaped. It can be opened, printed and sent.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
-from playground.comparison import LaneResult
+from playground.comparison import LaneResult, Real
+from playground.comparison.pictures import drawn, sheet_png
+from playground.tokenizers.image import ImageTokenizer
+from playground.traces.trace import Trace
 from playground.ui.compare_data import piece, result_rows, score_name, summary
+from playground.ui.compare_picture_data import scale_of, spread
 from playground.ui.compare_table import told_columns, written
 
 FORMAT = "playground-comparison/1"
 HIGH_BITS = 8
+SHOWN = 84  # pixels of a picture in the report, about
 STOPS = ((255, 255, 255), (214, 230, 244), (150, 194, 226), (74, 146, 200), (8, 81, 156))
 STYLE = """
 :root { color-scheme: light; }
@@ -43,6 +49,9 @@ td { vertical-align: top; } .meaning { text-align: left; color: #4a5568; font-si
 thead th { vertical-align: bottom; border-bottom: 2px solid #a0aec0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1rem; margin: 0.6rem 0; }
 dt { color: #4a5568; } dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
+.picture { image-rendering: pixelated; max-width: 100%; height: auto; margin: 0.3rem 0; }
+.maps { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }
+figcaption { color: #4a5568; font-size: 0.8rem; }
 .chart svg { max-width: 100%; height: auto; } .chart { break-inside: avoid; }
 .ramp { display: inline-block; width: 8rem; height: 0.7rem; border: 1px solid #d5dbe3;
   border-radius: 3px; vertical-align: middle; }
@@ -64,6 +73,12 @@ class Story:
     link: str = ""
     device: str = ""
     charts: Sequence[tuple[str, str]] = ()  # title, SVG that was made here
+    real: Real | None = None  # pictures that people made
+    label: int | None = None  # the class of all lanes, of pictures
+
+    @property
+    def is_of_pictures(self) -> bool:
+        return isinstance(self.tokenizer, ImageTokenizer)
 
 
 def to_json(story: Story) -> str:
@@ -92,7 +107,11 @@ def to_json(story: Story) -> str:
 def to_html(story: Story) -> str:
     """Return the report."""
     settings = asdict(story.settings)
-    told = [(name, str(value)) for name, value in settings.items() if name != "prompt" and value]
+    told = [
+        (name, str(value))
+        for name, value in settings.items()
+        if name not in ("prompt", "modality") and value
+    ]
     told += [("ran on", story.device)] if story.device else []
     facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in told)
     lanes = "".join(
@@ -106,19 +125,23 @@ def to_html(story: Story) -> str:
     charts = "".join(
         f'<h2>{escape(title)}</h2><div class="chart">{svg}</div>' for title, svg in story.charts
     )
-    colors = ",".join(f"rgb{stop}" for stop in STOPS)
+    head, beginning, title, more = (
+        _words_of_pictures(story)
+        if story.is_of_pictures
+        else (f"One prompt, {len(story.labels)} ways to decode", _prompt(story), "Texts", "")
+    )
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'{
+        "; img-src data:" if story.is_of_pictures else ""
+    }">
 <title>Comparison of ways to decode</title><style>{STYLE}</style></head><body>
-<h1>One prompt, {len(story.labels)} ways to decode</h1>
-<p class="quiet">Made with the autoregressive playground. Colour: surprisal of a token under the
-model, 0 <span class="ramp" style="background:linear-gradient(90deg,{colors})"></span> 8 bits or
-more.</p>
-<dl><dt>prompt</dt><dd><pre>{escape(story.prompt) or "(empty)"}</pre></dd>{facts}</dl>
-<h2>Texts</h2><div class="lanes">{lanes}</div>
+<h1>{head}</h1>
+{beginning}{facts}</dl>
+<h2>{title}</h2><div class="lanes">{lanes}</div>
 <h2>Figures</h2>{_table(story.rows)}
+{more}
 {charts}
 {others}
 {_link(story.link)}
@@ -126,7 +149,69 @@ more.</p>
 """
 
 
+def _prompt(story: Story) -> str:
+    colors = ",".join(f"rgb{stop}" for stop in STOPS)
+    return (
+        '<p class="quiet">Made with the autoregressive playground. Colour: surprisal of a token '
+        "under the model, 0 "
+        f'<span class="ramp" style="background:linear-gradient(90deg,{colors})"></span> '
+        "8 bits or more.</p>\n"
+        f"<dl><dt>prompt</dt><dd><pre>{escape(story.prompt) or '(empty)'}</pre></dd>"
+    )
+
+
+def _words_of_pictures(story: Story) -> tuple[str, str, str, str]:
+    """Return what is said of pictures: heading, beginning, title of the lanes, and maps."""
+    tokenizer, maps = story.tokenizer, []
+    for label, result in zip(story.labels, story.results, strict=True):
+        if len(result.traces) > 1:
+            rows = [[step.token for step in trace.steps] for trace in result.traces]
+            picture = spread(tokenizer, rows, result.traces[0].prompt[1:])
+            maps.append(_figure([[picture]], label, tokenizer))
+    more = ""
+    if maps:
+        more += (
+            '<h2>Where the pictures of a lane differ</h2><p class="quiet">Standard deviation of '
+            "each value over the pictures of the lane: black where all are the same.</p>"
+            f'<div class="maps">{"".join(maps)}</div>'
+        )
+    if story.real is not None:
+        rows = [tokenizer.decode(row) for row in story.real.of(story.label).tolist()]
+        sheet = [rows[i : i + 10] for i in range(0, len(rows), 10)]
+        more += f"<h2>Real pictures</h2>{_figure(sheet, '', tokenizer)}"
+    return (
+        f"One model of pictures, {len(story.labels)} ways to draw",
+        '<p class="quiet">Made with the autoregressive playground. Grey: not decided.</p>\n<dl>',
+        "Pictures",
+        more,
+    )
+
+
+def _figure(pictures: Sequence[Sequence[Any]], caption: str, tokenizer: ImageTokenizer) -> str:
+    """Return a contact sheet as an element of the page; the picture is inside."""
+    data = base64.b64encode(sheet_png(pictures, scale_of(tokenizer, SHOWN))).decode()
+    told = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    count = sum(map(len, pictures))
+    alt = escape(f"{caption}: {count} pictures", quote=True)
+    return (
+        f'<figure><img class="picture" alt="{alt}" src="data:image/png;base64,{data}">{told}'
+        "</figure>"
+    )
+
+
+def sheet_of(story: Story) -> bytes:
+    """Return the pictures of all lanes as one PNG, one row a lane."""
+    return sheet_png(drawn(story.tokenizer, story.results), scale_of(story.tokenizer, SHOWN))
+
+
 def _lane(label: str, result: LaneResult, story: Story) -> str:
+    if story.is_of_pictures:
+        (pictures,) = drawn(story.tokenizer, [result])
+        rows = [pictures[i : i + 4] for i in range(0, len(pictures), 4)]
+        return (
+            f'<section class="lane"><h3>{escape(label)}</h3><p class="quiet">'
+            f"{escape(summary(result.spec))}</p>{_figure(rows, '', story.tokenizer)}</section>"
+        )
     texts = []
     for number, trace in enumerate(result.traces, start=1):
         if len(result.traces) > 1:
@@ -158,6 +243,8 @@ def _token(step: Any, tokenizer: Any) -> str:
 
 def _alternatives(label: str, result: LaneResult, tokenizer: Any) -> str:
     """Return a table of all results of a search's first sample, nothing if there is but one."""
+    if isinstance(tokenizer, ImageTokenizer):
+        return _other_pictures(label, result.traces[0], tokenizer)
     rows = result_rows(result.traces[0], tokenizer, most=16)
     if len(rows) < 2:
         return ""
@@ -172,6 +259,15 @@ def _alternatives(label: str, result: LaneResult, tokenizer: Any) -> str:
         f'<div class="wide"><table><thead><tr><th scope="col">text</th><th scope="col">log p</th>'
         f'<th scope="col">{score}</th></tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+def _other_pictures(label: str, trace: Trace, tokenizer: ImageTokenizer) -> str:
+    found = [tokenizer.decode((*trace.prompt, *o.tokens)) for o in trace.alternatives[:16]]
+    if len(found) < 2:
+        return ""
+    rows = [found[i : i + 8] for i in range(0, len(found), 8)]
+    head = f"<h2>All results of {escape(label)}, the best first</h2>"
+    return head + _figure(rows, "", tokenizer)
 
 
 def _link(link: str) -> str:
