@@ -26,6 +26,17 @@ with st.container(border=True):
     st.caption(", ".join(titles))
 
 with st.container(border=True):
+    st.page_link("pages/2_Image.py", label="**Pictures, one pixel at a time**",
+                 icon=":material/grid_on:")  # fmt: skip
+    st.markdown(
+        "Watch a picture grow and see what every pixel could have been, where the model looked, "
+        "and what surprised it. Take another level, let it complete half a picture, ask how likely "
+        "your own picture is, or what a tiny one shows in detail."
+    )
+    titles = [controls.plain(card.title) for card in available("image").values()]
+    st.caption(", ".join(titles))
+
+with st.container(border=True):
     st.page_link(
         "pages/4_Compare.py", label="**Many ways to decode, side by side**",
         icon=":material/view_column:",
@@ -37,6 +48,7 @@ with st.container(border=True):
     )
 
 st.caption(
-    "The models are small and were trained for this page on old books and speeches. What they "
-    "write is neither true nor meant; it shows how writing works."
+    "The models are small and were trained for this page on old books and speeches, and on small "
+    "pictures of clothes, digits and emoji. What they write is neither true nor meant; it shows "
+    "how writing works."
 )

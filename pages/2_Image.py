@@ -30,9 +30,7 @@ with st.sidebar:
         st.error(controls.plain(str(error)))
         st.stop()
 doing = image_controls.mode_picker()
-for note in state.notes():
-    st.warning(controls.plain(note), icon=":material/link_off:")
-
+notes_slot = st.container()
 canvas = image_actions.canvas_tokens(setting.loaded.tokenizer)
 if doing == "Complete":
     image_completion.section(setting, canvas)
@@ -44,3 +42,6 @@ elif doing == "Order of pixels":
     image_ordering.section()
 else:
     image_stepping.section(setting)
+with notes_slot:  # sections have widgets of their own, which may have something to say
+    for note in state.notes():
+        st.warning(controls.plain(note), icon=":material/link_off:")

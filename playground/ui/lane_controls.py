@@ -76,10 +76,12 @@ def lane_controls(
 
 
 def _name_refused(offer: Offer) -> None:
-    """Say so if the link sets what means nothing for these tokens."""
+    """Say so if the link sets what means nothing for these tokens, and take it out."""
     for name, why in offer.refused.items():
         if name in PROCESSORS and _is_linked(name):
             state.tell(f"The link sets {name}, which does nothing here: {why}")
+            for key in {key_of(name, p) for p in PROCESSORS[name].parameters}:
+                st.query_params.pop(key, None)
 
 
 def _strategy(kin: Sequence[str], draft_of: Callable[[str], Any] | None, offer: Offer):
