@@ -95,7 +95,7 @@ MODELS = (
     _drawing(
         "fashion-gated-8bit",
         "Gated PixelCNN · Fashion-MNIST, 256 grey levels",
-        "The same data in full depth: its 256 levels are one mixture of logistics.",
+        "The same pictures in full depth: every pixel is one of 256 levels.",
     ),
     _drawing(
         "emoji-gated-pixelcnn",
