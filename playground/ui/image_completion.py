@@ -93,7 +93,7 @@ def _plan(setting: ImageSetting, choice: PictureChoice, session: CompletionSessi
     count = _slider("Completions", "completion_count", actions.MAX_COMPLETIONS, 8, least=1)
     name_bad_number("completion_noise", 0, 999)
     noise = st.number_input(
-        "Noise", 0, 999, 0, key="completion_noise", bind="query-params",
+        "Noise", 0, 999, key="completion_noise", bind="query-params",
         help="Which draws with the sidebar's seed: another number, other completions. The same "
         "number gives the same ones.",
     )  # fmt: skip

@@ -31,7 +31,7 @@ SOURCES = {
 }
 THUMBNAIL = 52  # screen pixels across
 PAD = 280
-LIGHT = 127  # above it a grey value is light
+APART = 127  # grey values: what is farther apart is light and dark
 MEMORY = "_pictures"
 
 
@@ -285,9 +285,9 @@ def _inverted(
 ) -> PictureChoice:
     """Offer to swap light and dark where the model's grey pictures have the other ground."""
     own = int(np.median(_edge(choice.pixels)))
-    if tokenizer.channels != 1 or (own > LIGHT) == (ground > LIGHT):
+    if tokenizer.channels != 1 or abs(own - ground) <= APART:
         return choice
-    seen, theirs = ("dark on light", "light on dark")[:: 1 if own > LIGHT else -1]
+    seen, theirs = ("dark on light", "light on dark")[:: 1 if own > ground else -1]
     invert = st.toggle(
         "Invert light and dark", True, key=f"{key}_invert", bind="query-params",
         help=f"The picture looks {seen}; the model has only seen pictures that are {theirs}.",
