@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from playground.command_line import main
 from playground.traces.trace import Trace
 from tests.helpers import ROOT
+from tests.picture_checkpoints import TOKENIZER, examples, write_checkpoint
 
 MODEL = "kjv-char-ngram"
 DECODE = ["decode", "--model", MODEL, "--prompt", "And he ", "--max-new-tokens", "20"]
@@ -115,3 +117,63 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys, flags, message):
     assert message in err
     assert "Traceback" not in err
     assert not out
+
+
+def size_of(path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_pictures_are_written_as_a_sheet_and_their_figures_printed(capsys, tmp_path):
+    model, out = str(write_checkpoint(tmp_path / "told", n_class=4)), tmp_path / "sheet.png"
+    flags = ["--model", model, "--class", "dog", "--out", str(out), "--scale", "2"]
+    lanes = ["--preset", "sample", "--preset", "greedy"]
+    head, *rows = said(capsys, "compare", *flags, *lanes).splitlines()
+    assert head.split()[:3] == ["lane", "bits_per_dim", "pairwise_distance"]
+    assert [row.split("  ")[0] for row in rows] == ["sample", "greedy", "real pictures"]
+    assert size_of(out) == (2 * (4 * 8 + 1), 2 * (2 * 7 + 1))
+    rows = [json.loads(r) for r in said(capsys, "compare", *flags, *lanes, "--json").splitlines()]
+    assert rows[0]["samples"] == 4
+    assert rows[1]["histogram_distance"] >= 0
+    first = said(capsys, "decode", *flags, "--samples", "2", "--json").splitlines()
+    traces = [Trace.from_json(line) for line in first]
+    assert [len(trace.steps) for trace in traces] == [TOKENIZER.size] * 2
+    assert size_of(out) == (2 * (2 * 8 + 1), 2 * (7 + 1))
+
+
+def test_pictures_complete_the_top_part_of_a_file(capsys, tmp_path):
+    model, file = str(write_checkpoint(tmp_path / "told")), tmp_path / "one.png"
+    Image.fromarray(examples()[0, :, :, 0]).save(file)
+    flags = ["decode", "--model", model, "--picture", str(file), "--keep-rows", "2", "--json"]
+    trace = Trace.from_json(said(capsys, *flags))
+    assert list(trace.prompt[1:]) == TOKENIZER.encode(examples()[0])[:14]
+    assert len(trace.steps) == TOKENIZER.size - 14
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--class", "horse"], "no class 'horse'"),
+        (["--prompt", "a cat"], "not with the text"),
+        (["--regex", "a"], "regex is not for pictures"),
+        (["--keep-rows", "3"], "Name one: --picture FILE"),
+        (["--picture", "nowhere.png"], "cannot be read"),
+        (["--scale", "99"], "--scale must be"),
+        (["--out", "{model}/config.json/x.png"], "cannot be written"),
+    ],
+)
+def test_a_mistake_with_pictures_is_one_line_and_exit_code_2(capsys, tmp_path, flags, message):
+    model = str(write_checkpoint(tmp_path / "told", n_class=4))
+    flags = [flag.format(model=model) for flag in flags]
+    assert main(["decode", "--model", model, "--max-new-tokens", "2", *flags]) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert not out
+
+
+def test_out_is_of_pictures(capsys):
+    assert main([*DECODE, "--out", "x.png"]) == 2
+    assert "--out is of pictures" in capsys.readouterr().err
+    flags = ["compare", "--model", MODEL, "--preset", "sample"]
+    assert main(flags) == 2
+    assert "has no preset 'sample'" in capsys.readouterr().err

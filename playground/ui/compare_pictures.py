@@ -29,7 +29,8 @@ from playground.ui.resources import Loaded
 
 LANES_A_ROW = 4
 LARGE = 300  # screen pixels of a large picture, about
-SMALL = 84  # of one on a sheet
+SMALL, SMALLER = 84, 56  # of one on a sheet; of one of many
+FEW = 4
 MOST_RESULTS = 64
 COLORS = ("red", "green", "blue")
 
@@ -75,7 +76,7 @@ def _sheet(
         [tokenizer.decode((*given, *d.tokens), EMPTY) for d in shown],
         [known_of(tokenizer, len(given) + len(d.tokens)) for d in shown],
         tips=[f"picture {i + 1}: {_bits(d)}" if d.bits else "" for i, d in enumerate(shown)],
-        scale=scale_of(tokenizer, SMALL),
+        scale=scale_of(tokenizer, SMALL if len(shown) <= FEW else SMALLER),
         chosen=sample if number == entry.number else None,
         kept=kept_of(tokenizer, len(given)),
     )
@@ -208,5 +209,5 @@ def results(session: CompareSession, kept: Sequence[tuple[Entry, int]]) -> None:
             st.caption("Of the class that is told, if one is; the models have not seen them in "
                        "training.")  # fmt: skip
             data = sheet_data([tokenizer.decode(row) for row in real.tolist()],
-                              scale=scale_of(tokenizer, 56))  # fmt: skip
+                              scale=scale_of(tokenizer, SMALLER))  # fmt: skip
             picture_sheet("real", data)
