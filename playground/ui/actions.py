@@ -14,6 +14,7 @@ from playground.ui.resources import Loaded, turn
 from playground.ui.state import Session
 
 TICK_S = 0.15  # of computing in one tick of Run
+LONGEST_S = 1.0  # of Play, whose ticks decide whole rows
 
 
 def open_session(
@@ -100,7 +101,7 @@ def tick(session: Session, lane: Lane, length: int, at_once: int = 1) -> None:
     """Go on by `at_once` tokens (play) or by as many as fit into a tick (run)."""
     if session.pace == "still":
         return
-    deadline = time.monotonic() + TICK_S
+    deadline = time.monotonic() + (TICK_S if session.pace == "run" else LONGEST_S)
     made_now = 0
     while session.pace != "still":
         stepper = session.stepper

@@ -32,8 +32,8 @@ MEANS = {
     "the model's surprise, not whether a pixel looks wrong.",
     "entropy": "How open each choice was before it was made. A pixel may be open and yet turn out "
     "as expected.",
-    "attention": "Where the chosen heads read from to decide the pixel in the chart. What a head "
-    "reads is not always what decides (Jain & Wallace 2019).",
+    "attention": "Where the chosen heads read from to decide the pixel in the chart; the start "
+    "token has no pixel. What a head reads is not always what decides (Jain & Wallace 2019).",
     "gradient": "How strongly a small change of each pixel would change log p of the level taken. "
     "Where the model is certain anyway, it is small everywhere.",
 }
@@ -78,7 +78,7 @@ def picker(setting: ImageSetting) -> str:
         if state.value("head") not in (None, MEAN, *heads):
             state.forget_widget("head")
         name_strangers("head", [MEAN, *heads])
-        st.selectbox("Head", [MEAN, *heads], key="head", bind="query-params")
+        st.selectbox("Head", [MEAN, *heads], key="head", bind="query-params", width=320)
     return chosen
 
 

@@ -18,6 +18,7 @@ def section(setting: ImageSetting) -> None:
     tokenizer = setting.loaded.tokenizer
     with st.sidebar:
         ticks, at_once = image_controls.pace_picker(tokenizer)
+        across = image_controls.zoom_picker()
     try:
         session = image_actions.open_session(setting)
     except PlaygroundError as error:
@@ -35,11 +36,7 @@ def section(setting: ImageSetting) -> None:
         step_slot = st.container(horizontal=True, width="content")
         pace_buttons(session, image_actions.reset, "until the picture is complete",
                      "what the picture began with" if session.begin else "nothing")  # fmt: skip
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        overlay = image_looks.picker(setting)
-    with right:
-        across = image_controls.zoom_picker()
+    overlay = image_looks.picker(setting)
     board_slot, details_slot = st.container(), st.container()
     is_open = bool(state.open_sections())
 
