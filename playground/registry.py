@@ -29,8 +29,8 @@ def _shipped(name: str, title: str, summary: str, example: str) -> ModelCard:
     return ModelCard(name, title, "text", summary, example, ROOT / "checkpoints" / name)
 
 
-def _drawing(name: str, title: str, summary: str) -> ModelCard:
-    return ModelCard(name, title, "image", summary, "", ROOT / "checkpoints" / name)
+def _drawing(name: str, title: str, summary: str, modality: str = "image") -> ModelCard:
+    return ModelCard(name, title, modality, summary, "", ROOT / "checkpoints" / name)
 
 
 def _digits(order: str, told: str) -> ModelCard:
@@ -101,6 +101,12 @@ MODELS = (
         "emoji-gated-pixelcnn",
         "Gated PixelCNN · emoji in colour, 32x32",
         "Decides red, then green, then blue of every pixel, 16 levels each.",
+    ),
+    _drawing(
+        "fashion-super-resolution",
+        "Super-resolution · Fashion-MNIST, from 7x7 to 28x28",
+        "A Gated PixelCNN that is told a small picture and draws large ones that it could be of.",
+        modality="super-resolution",
     ),
     _digits("raster", "row by row"),
     _digits("column", "column by column"),
