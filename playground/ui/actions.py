@@ -59,8 +59,13 @@ def open_session(
 
 def attempt(session: Session, action: Callable[[Stepper], object]) -> None:
     """Do one thing to the stepper; a problem stops playing and is shown."""
-    session.problem = ""
     state.notes().clear()
+    _attempt(session, action)
+
+
+def _attempt(session: Session, action: Callable[[Stepper], object]) -> None:
+    """Do it without a look at Streamlit's state, at which another click would end a tick midway."""
+    session.problem = ""
     try:
         with turn():
             action(session.stepper)
@@ -103,13 +108,14 @@ def tick(session: Session, lane: Lane, length: int, at_once: int = 1) -> None:
         return
     deadline = time.monotonic() + (TICK_S if session.pace == "run" else LONGEST_S)
     made_now = 0
+    state.notes().clear()
     while session.pace != "still":
         stepper = session.stepper
         made = stepper.cursor - len(stepper.branch.trace.prompt)
         if made >= length or stepper.has_ended:
             session.pace = "still"
             return
-        step(session, lane)
+        _attempt(session, lambda stepper: stepper.step(lane))
         made_now += 1
         if time.monotonic() > deadline or (session.pace == "play" and made_now >= at_once):
             return
