@@ -44,7 +44,9 @@ def section(setting: ImageSetting, canvas: tuple[int, ...] | None = None) -> Non
         with slot:
             given(setting, choice, plan)
     with right:
-        buttons(session, setting, choice, plan)
+        if session.is_asked:
+            actions.start(session, setting, choice, plan)
+        buttons(session, plan)
         interval = actions.interval(session)
         tokens = tokenizer.encode(choice.pixels)
         outcome = session.outcome
@@ -131,9 +133,7 @@ def given(setting: ImageSetting, choice: PictureChoice, plan: Plan) -> None:
     )  # fmt: skip
 
 
-def buttons(
-    session: CompletionSession, setting: ImageSetting, choice: PictureChoice, plan: Plan
-) -> None:
+def buttons(session: CompletionSession, plan: Plan) -> None:
     """Complete or Stop, and other noise."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if session.pace == "run":
@@ -141,19 +141,15 @@ def buttons(
                       on_click=actions.stop, args=(session,))  # fmt: skip
         else:
             st.button("Complete", type="primary", icon=":material/play_arrow:",
-                      key="completion_start", on_click=actions.start,
-                      args=(session, setting, choice, plan))  # fmt: skip
+                      key="completion_start", on_click=actions.ask, args=(session,))  # fmt: skip
         st.button("Other noise", icon=":material/casino:", key="completion_other",
-                  on_click=_other, args=(session, setting, choice, plan),
+                  on_click=_other, args=(session, plan),
                   help="The same picture and settings, other random numbers.")  # fmt: skip
 
 
-def _other(
-    session: CompletionSession, setting: ImageSetting, choice: PictureChoice, plan: Plan
-) -> None:
-    noise = (plan.noise + 1) % 1000
-    state.set_widget("completion_noise", noise)
-    actions.start(session, setting, choice, Plan(plan.kept, plan.count, noise))
+def _other(session: CompletionSession, plan: Plan) -> None:
+    state.set_widget("completion_noise", (plan.noise + 1) % 1000)
+    actions.ask(session)
 
 
 def results(session: CompletionSession, outcome: Outcome, is_stale: bool) -> None:
@@ -223,8 +219,8 @@ def spread(outcome: Outcome, pixels: list[np.ndarray], known: list[np.ndarray]) 
         data=components.canvas_data(
             mean, in_all, scale=_scale(LARGE, outcome.tokenizer.width),
             overlay=components.overlay(
-                deviation, "entropy", actions.SPREAD, title="standard deviation",
-                low="all agree", high="half black, half white",
+                deviation, "entropy", actions.SPREAD, title="spread", low="all agree",
+                high="half and half",
             ),
             figures={"standard deviation": deviation, "mean": mean.mean(axis=-1)},
             title="Where they disagree", facts=facts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
@@ -64,9 +64,9 @@ class CompletionSession:
 
     pace: str = "still"  # or "run"
     outcome: Outcome | None = None
+    is_asked: bool = False  # to begin, once the widgets have been read that changed with the click
     chosen: int = 0  # which completion is looked at closely
     problem: str = ""
-    noise: int = field(default=0)
 
 
 def completion_session() -> CompletionSession:
@@ -80,11 +80,15 @@ def identity_of(setting: ImageSetting, tokens: Sequence[int], plan: Plan) -> tup
     return (*told, setting.lane, tuple(tokens), plan)
 
 
+def ask(session: CompletionSession) -> None:
+    session.is_asked = True
+
+
 def start(
     session: CompletionSession, setting: ImageSetting, choice: PictureChoice, plan: Plan
 ) -> None:
     """Begin anew; what does not fit is told before any work, and what was is kept."""
-    session.problem = ""
+    session.problem, session.is_asked = "", False
     try:
         session.outcome = begin(setting, choice, plan)
     except PlaygroundError as error:
