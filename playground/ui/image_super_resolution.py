@@ -53,7 +53,9 @@ def section(seed: int, lane: Lane) -> None:
         with slot:
             told(loaded, choice)
     with right:
-        _buttons(session, loaded, lane, choice, plan)
+        if session.is_asked:
+            actions.start(session, loaded, lane, choice, plan)
+        _buttons(session)
         interval, outcome = completion.interval(session), session.outcome
         identity = actions.identity_of(loaded, lane, choice, plan)
 
@@ -141,16 +143,14 @@ def told(loaded: Loaded, choice: PictureChoice) -> None:
     )  # fmt: skip
 
 
-def _buttons(
-    session: EnlargingSession, loaded: Loaded, lane: Lane, choice: PictureChoice, plan: Plan
-) -> None:
+def _buttons(session: EnlargingSession) -> None:
     """Enlarge or Stop."""
     if session.pace == "run":
         st.button("Stop", type="primary", icon=":material/stop:", key="enlarge_stop",
                   on_click=completion.stop, args=(session,))  # fmt: skip
     else:
         st.button("Enlarge", type="primary", icon=":material/play_arrow:", key="enlarge_start",
-                  on_click=actions.start, args=(session, loaded, lane, choice, plan))  # fmt: skip
+                  on_click=completion.ask, args=(session,))  # fmt: skip
 
 
 def results(session: EnlargingSession, outcome: Enlarged, is_stale: bool) -> None:

@@ -64,6 +64,7 @@ class EnlargingSession:
 
     pace: str = "still"  # or "run"
     outcome: Enlarged | None = None
+    is_asked: bool = False  # to begin, once the widgets have been read that changed with the click
     chosen: int = 0  # which sample is looked at closely
     problem: str = ""
 
@@ -87,7 +88,7 @@ def start(
     session: EnlargingSession, loaded: Loaded, lane: Lane, choice: PictureChoice, plan: Plan
 ) -> None:
     """Begin anew; what does not fit is told before any work, and what was is kept."""
-    session.problem = ""
+    session.problem, session.is_asked = "", False
     try:
         session.outcome = begin(loaded, lane, choice, plan)
     except PlaygroundError as error:
