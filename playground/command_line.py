@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.checkpoints import load, read_config, write_atomically
-from playground.comparison import Comparison, LaneResult, Real, kind_of
+from playground.comparison import MAX_SPECS, Comparison, LaneResult, Real, kind_of
 from playground.comparison.pictures import SCALES, drawn, kept_part, sheet_png
 from playground.decoding.kinds import Parameter
 from playground.decoding.presets import PICTURE_PRESETS, PRESETS
@@ -229,17 +229,23 @@ def beginning(given: argparse.Namespace, tokenizer: Any) -> str | list[int]:
         return given.prompt
     if not isinstance(tokenizer, ImageTokenizer):
         raise ConfigError(f"{given.model} writes text, so --picture means nothing. Leave it out.")
-    try:
-        with given.picture.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(
-            f"{given.picture} cannot be read ({error.strerror}). Name a PNG or JPEG file."
-        ) from error
-    prepared = tokenizer.prepare(data)
+    prepared = tokenizer.prepare(read_file(given.picture, "a PNG or JPEG file"))
     for note in prepared.notes:
         print(note, file=sys.stderr)
     return kept_part(tokenizer, prepared.pixels, given.keep_rows)
+
+
+def read_file(path: Path, wanted: str) -> bytes:
+    """Return what is in a file, cut off behind what the largest picture may have.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Name {wanted}.") from error
 
 
 def pieces(running: Comparison) -> Iterator[str]:
@@ -290,7 +296,7 @@ def compare(given: argparse.Namespace) -> None:
         )
     specs = [offer.presets[name] for name in given.preset]
     if given.lanes:
-        specs += specs_from_text(given.lanes.read_text(encoding="utf-8"), most=8)
+        specs += specs_from_text(read_file(given.lanes, "a file of lanes"), most=MAX_SPECS)
     if not specs:
         usual = " ".join(f"--preset {name!r}" for name in offer.usual)
         raise ConfigError(f"Name lanes: {usual}, or --lanes FILE.")

@@ -13,6 +13,7 @@ from tests.helpers import ROOT
 from tests.picture_checkpoints import TOKENIZER, examples, write_checkpoint
 
 MODEL = "kjv-char-ngram"
+TOLD = ROOT / "checkpoints/fashion-gated-pixelcnn"
 DECODE = ["decode", "--model", MODEL, "--prompt", "And he ", "--max-new-tokens", "20"]
 
 
@@ -108,7 +109,12 @@ def test_models_are_named(capsys):
         ([*DECODE, "--device", "tpu"], "no device 'tpu'"),
         ([*DECODE[:2], "nowhere", *DECODE[3:]], "cannot be used"),
         ([*DECODE, "--strategy", "speculative_decoding"], "needs a second model"),
+        ([*DECODE, "--combination-settings", "[1]"], "combination_settings must be a dictionary"),
         (["compare", "--model", MODEL], "Name lanes"),
+        (["compare", "--model", MODEL, "--lanes", "nowhere.json"], "nowhere.json cannot be read"),
+        (["compare", "--model", MODEL, "--lanes", str(ROOT)], "cannot be read"),
+        (["compare", "--model", MODEL, "--lanes", f"{TOLD}/model.safetensors"], "bytes; at most"),
+        (["compare", "--model", MODEL, "--lanes", f"{TOLD}/examples.png"], "lanes are no JSON"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, flags, message):

@@ -14,6 +14,7 @@ from playground.errors import ConfigError, check_whole
 
 MAX_SAMPLES = 16  # texts of one spec
 MAX_LABEL, MAX_WORDS = 60, 400  # characters
+MAX_LANES_TEXT = 100_000  # characters of a link, bytes of a file
 MAX_CLASS = 2**12  # classes of a model
 ANY = "any"  # a lane that is told no class, whatever the others are told
 COMBINATIONS = ("", "guided", "contrastive_decoding", "dola", "ensemble")
@@ -58,6 +59,9 @@ class LaneSpec:
         for name in ("model", "second", "words"):
             if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > MAX_WORDS:
                 raise ConfigError(f"{name} must be text of at most {MAX_WORDS} characters.")
+        for name in ("settings", "combination_settings"):
+            if not isinstance(own := getattr(self, name), Mapping):
+                raise ConfigError(f"{name} must be a dictionary, got {str(own)[:80]!r}.")
         self._check_condition()
         self._check_beams()
 
@@ -165,14 +169,17 @@ def specs_to_text(specs: list[LaneSpec]) -> str:
     return json.dumps([s.to_json() for s in specs], separators=(",", ":"), ensure_ascii=False)
 
 
-def specs_from_text(text: str, most: int) -> list[LaneSpec]:
+def specs_from_text(text: str | bytes, most: int) -> list[LaneSpec]:
     """Return the specs of a link or a file, at most `most` of them.
 
     Raises:
         ConfigError: the text is too long, no JSON, or no list of specs.
     """
-    if len(text) > 100_000:
-        raise ConfigError(f"The lanes have {len(text):,} characters; at most 100,000 are read.")
+    if len(text) > MAX_LANES_TEXT:
+        raise ConfigError(
+            f"The lanes have {len(text):,} {'bytes' if isinstance(text, bytes) else 'characters'}; "
+            f"at most {MAX_LANES_TEXT:,} are read. Name fewer lanes."
+        )
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
