@@ -18,7 +18,7 @@ from playground.data.images import read_examples
 from playground.data.text import held_out_excerpt
 from playground.decoding.decide import N_CANDIDATES
 from playground.decoding.offered import PICTURES, TEXTS, Offer
-from playground.decoding.spec import ANY
+from playground.decoding.spec import ANY, MAX_CLASS
 from playground.errors import ConfigError, DataError, PromptError
 from playground.evaluation.figures import Figures, figures, human_point
 from playground.evaluation.judge import Judge
@@ -235,7 +235,8 @@ class Pictures:
             names = [name.casefold() for name in known]
             if asked.casefold() in names:
                 return names.index(asked.casefold())
-            asked = int(asked) if asked.isascii() and asked.isdigit() else asked
+            is_number = asked.isascii() and asked.isdigit() and len(asked) <= len(str(MAX_CLASS))
+            asked = int(asked) if is_number else asked
         if isinstance(asked, int) and 0 <= asked < len(known):
             return asked
         raise ConfigError(

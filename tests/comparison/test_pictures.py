@@ -234,6 +234,7 @@ def test_a_contact_sheet_has_a_row_a_lane():
         ([LaneSpec("x", condition=4)], {}, "no class '4'"),
         ([LaneSpec("x", condition="dog", model="untold")], {}, "knows no classes"),
         ([LaneSpec()], {"condition": "horse"}, "no class 'horse'"),
+        ([LaneSpec()], {"condition": "9" * 5000}, "no class '9+'"),  # no number that int() reads
         ([LaneSpec()], {"condition": "dog", "model": "untold"}, "knows no classes"),
         ([LaneSpec(processors=(Processor("regex", "x"),))], {}, "regex is not for pictures"),
         ([LaneSpec(strategy="contrastive_search")], {}, "not for pictures"),
