@@ -18,8 +18,21 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from playground.data.text import DATA_DIR
-from playground.errors import CheckpointError, DataError, PlaygroundError, PromptError
-from playground.tokenizers.image import MAX_BYTES, MODES, ImageTokenizer, open_bounded
+from playground.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    PlaygroundError,
+    PromptError,
+    check_whole,
+)
+from playground.tokenizers.image import (
+    MAX_BYTES,
+    MAX_SIDE,
+    MODES,
+    ImageTokenizer,
+    open_bounded,
+)
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 EMOJI_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
@@ -160,7 +173,12 @@ def load_pictures(
 
     Raises:
         DataError: they are not there; the message names the package to install.
+        ConfigError: there are no pictures of that size or so many channels.
     """
+    if size is not None:
+        check_whole("size", size, 1, MAX_SIDE)
+    if channels is not None and channels not in MODES:
+        raise ConfigError(f"channels must be 1 (grey) or 3 (RGB), got {channels!r}.")
     if name.startswith("hub:"):
         from playground.data.parquet import hub_pictures  # which stands on this module
 

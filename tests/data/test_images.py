@@ -19,7 +19,7 @@ from playground.data.images import (
     load_pictures,
     read_examples,
 )
-from playground.errors import CheckpointError, DataError
+from playground.errors import CheckpointError, ConfigError, DataError
 from playground.tokenizers.image import ImageTokenizer
 
 
@@ -56,6 +56,20 @@ def test_pictures_are_resized_and_coloured_on_request(fashion):
     whole = load_pictures("fashion-mnist", fashion)
     mean = whole.train[0, :4, :4, 0].mean()
     assert small.train[0, 0, 0].tolist() == pytest.approx([mean] * 3, abs=1)
+
+
+@pytest.mark.parametrize("name", ["digits", "folder", "hub:somebody/garments"])
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"size": 100_000}, r"size must be a whole number in \[1, 512\]"),
+        ({"size": -5}, "size must be a whole number"),
+        ({"channels": 2}, r"channels must be 1 \(grey\) or 3 \(RGB\), got 2"),
+    ],
+)
+def test_a_size_that_no_model_draws_is_refused_before_anything_is_read(name, asked, says):
+    with pytest.raises(ConfigError, match=says):
+        load_pictures(name, **asked)
 
 
 @pytest.mark.parametrize(
