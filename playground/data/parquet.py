@@ -64,7 +64,7 @@ def hub_pictures(address: str, size: int | None = None, channels: int | None = N
     rows = sum(file.metadata.num_rows for file in files)
     if rows > MAX_PICTURES:
         raise DataError(
-            f"{repository.title.capitalize()} has {rows:,} pictures; at most {MAX_PICTURES:,} are "
+            f"{_capital(repository.title)} has {rows:,} pictures; at most {MAX_PICTURES:,} are "
             "read. Name a smaller one."
         )
     tokenizer = ImageTokenizer(*_shape(files[0], train[0], layout, size, channels))
@@ -80,7 +80,7 @@ def hub_pictures(address: str, size: int | None = None, channels: int | None = N
     if len(parts[0]) < 10:
         why = f" The first that could not be read: {refused[0]}" if refused else ""
         raise DataError(
-            f"{repository.title.capitalize()} has {len(parts[0])} readable pictures to train on; "
+            f"{_capital(repository.title)} has {len(parts[0])} readable pictures to train on; "
             f"at least 10 are needed.{why} Name another one."
         )
     if not len(parts[2]):
@@ -105,7 +105,7 @@ def splits_of(repository: Repository) -> tuple[list[str], list[str], str]:
     parquet = sorted(name for name in repository.sizes if name.endswith(".parquet"))
     if not parquet:
         raise DataError(
-            f"{repository.title.capitalize()} has no parquet files, and its code is not run. The "
+            f"{_capital(repository.title)} has no parquet files, and its code is not run. The "
             f"Hub keeps a converted copy of many: {PREFIX}{repository.name}@refs/convert/parquet"
         )
     splits: dict[str, list[str]] = {}
@@ -151,7 +151,7 @@ def layout_of(schema: pa.Schema, repository: Repository) -> Layout:
             break
     else:
         raise DataError(
-            f"{repository.title.capitalize()} has no column of pictures, only "
+            f"{_capital(repository.title)} has no column of pictures, only "
             f"{', '.join(f'{f.name} ({f.type})' for f in schema)[:300]}. A picture is a struct "
             "with the bytes of an image file. Name another data set."
         )
@@ -195,7 +195,7 @@ def _open(path: Path, name: str) -> pq.ParquetFile:
 
 
 def _rows(file: pq.ParquetFile, name: str, layout: Layout) -> Iterator[tuple[bytes | None, int]]:
-    """Yield the image file and the class of each row; -1 for none."""
+    """Yield the image file and the class of each row; -1 for what can be none."""
     columns = [layout.part] + ([layout.label] if layout.label else [])
     batches = file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False)
     while True:
@@ -208,7 +208,8 @@ def _rows(file: pq.ParquetFile, name: str, layout: Layout) -> Iterator[tuple[byt
                 [pictures] = pictures.flatten()
             images = pictures.to_pylist()
             labels = batch.column(layout.label).to_pylist() if layout.label else []
-        labels = [-1 if label is None else label for label in labels] or [0] * len(images)
+        labels = [label if label in range(MAX_CLASSES) else -1 for label in labels]
+        labels = labels or [0] * len(images)
         yield from zip(images, labels, strict=True)
 
 
@@ -263,6 +264,11 @@ def _readable(name: str) -> Iterator[None]:
 
 def _is_binary(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _capital(text: str) -> str:
+    """Return a text as a sentence begins; `capitalize` would change the names in it too."""
+    return text[0].upper() + text[1:]
 
 
 def _listed(value: Any) -> list:

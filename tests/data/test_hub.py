@@ -131,8 +131,11 @@ def test_the_readme_may_name_the_classes_and_the_files_of_each_split(hub, listed
     assert not [line for line in hub.asked if "four" in line]
 
 
-def test_labels_that_are_missing_leave_no_classes(hub):
-    hub.add(NAME, garments() | {TEST: table(rows(6, label=[-1] * 6), IMAGE_FEATURES)})
+@pytest.mark.parametrize("label", [-1, None, 5000, 2**64 - 1])
+def test_labels_that_name_no_class_leave_no_classes(label, hub):
+    kind = pa.uint64() if label == 2**64 - 1 else pa.int64()
+    labels = pa.array([label] * 6, kind)
+    hub.add(NAME, garments() | {TEST: table(rows(6, label=labels), IMAGE_FEATURES)})
     pictures = load_pictures(f"hub:{NAME}")
     assert pictures.classes == ()
     assert not pictures.train_labels.any()
@@ -262,6 +265,12 @@ def test_data_sets_that_cannot_be_read_say_why(files, says, hub):
     hub.add(NAME, files)
     with pytest.raises(DataError, match=says):
         load_pictures(f"hub:{NAME}")
+
+
+def test_a_name_is_told_as_it_is_written(hub):
+    hub.add("Some-Body/FashionMNIST", {"train.csv": b"a,b"})
+    with pytest.raises(DataError, match=r"^The data set Some-Body/FashionMNIST has no parquet"):
+        load_pictures("hub:Some-Body/FashionMNIST")
 
 
 def test_a_damaged_page_is_explained(hub):
