@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from playground.data.text import DATA_DIR
+from playground.devices import check_device
+from playground.errors import ConfigError, check_whole
 
 T = TypeVar("T")
+MAX_COUNT = 10**9
+LEAST = {"steps": 0, "batch_size": 1, "warmup": 0, "eval_every": 1, "save_every": 1, "threads": 0}
+CHOICES = {"optimizer": ("muon", "adamw"), "precision": ("auto", "float32", "bfloat16")}
 
 
 def option(default, text: str, *, alters: bool = True):
@@ -36,6 +41,16 @@ class TrainingConfig:
     device: str = option("cpu", "cpu, cuda, cuda:1, mps")
     precision: str = option("auto", "auto (bfloat16 where faster), float32 or bfloat16")
     threads: int = option(0, "CPU threads; 0 takes one a core", alters=False)
+
+    def __post_init__(self):
+        for name, low in LEAST.items():
+            check_whole("--" + name.replace("_", "-"), getattr(self, name), low, MAX_COUNT)
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"--{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}."
+                )
+        check_device(self.device or "cpu")
 
 
 def settings_of(config: TrainingConfig) -> tuple[dict[str, str], dict[str, str]]:

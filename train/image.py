@@ -1,7 +1,8 @@
 """Train an image model: python -m train.image --model gated-pixelcnn --data fashion-mnist.
 
-One script for every family that draws pixel by pixel. The defaults train the shipped
-class-conditional Gated PixelCNN on Fashion-MNIST in four levels of grey.
+One script for every family that draws pixel by pixel. The defaults train a class-conditional
+Gated PixelCNN on Fashion-MNIST in four levels of grey; the command that made each shipped model
+stands in its folder's README.
 """
 
 import sys
@@ -22,7 +23,7 @@ from playground.data.images import (
     examples_sheet,
     load_pictures,
 )
-from playground.errors import ConfigError, DataError
+from playground.errors import ConfigError, DataError, check_range, check_whole
 from playground.evaluation.bits_per_dim import bits_of_pictures, percentiles_of
 from playground.models import FAMILIES
 from playground.models.raster import Raster
@@ -30,7 +31,7 @@ from playground.models.super_resolution import SuperResolution
 from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.orders import ORDERS
 from train.conditions import Classes, SmallPictures
-from train.config import TrainingConfig, option
+from train.config import MAX_COUNT, TrainingConfig, option
 from train.loop import Training, clock, origin, run_script, seed_of, settings_json
 
 MODELS = (
@@ -78,6 +79,11 @@ class Config(TrainingConfig):
         500, "test pictures of a validation; all are judged at the end", alters=False
     )
     seed: int = option(0, "of weights, order of pictures and dropout")
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_whole("--eval-pictures", self.eval_pictures, 1, MAX_COUNT)
+        check_range("--class-dropout", self.class_dropout, 0.0, 1.0)
 
 
 class Batches:

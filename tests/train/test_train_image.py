@@ -10,7 +10,7 @@ from PIL import Image
 
 from playground.checkpoints import load
 from playground.data.images import load_pictures, read_examples
-from playground.errors import DataError
+from playground.errors import ConfigError, DataError
 from playground.models.super_resolution import area_average
 from playground.tokenizers.image import ImageTokenizer
 from tests.train.runs import Script, assert_same_weights, records, saved_at
@@ -130,6 +130,8 @@ def test_a_polite_stop_saves_and_says_so(tmp_path):
         (("--levels", "1"), "levels must be a whole number"),
         (("--model", "gan"), "must be one of gated-pixelcnn"),
         (("--kernel-size", "4"), "kernel_size must be odd"),
+        (("--size", "-5"), "size must be a whole number"),
+        (("--colors", "2"), "channels must be 1 (grey) or 3 (RGB)"),
         (("--batch-size", "5000"), "fewer than a batch"),
         (("--order", "spiral"), "draws row by row, so --order must be raster, got 'spiral'"),
         (("--model", "transformer", "--order", "zigzag"), "order must be one of raster, column"),
@@ -137,6 +139,25 @@ def test_a_polite_stop_saves_and_says_so(tmp_path):
 )
 def test_settings_that_cannot_be_are_explained(flags, says, tmp_path):
     assert says in SCRIPT.refusal(tmp_path, *flags)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"steps": -1}, "--steps must be a whole number"),
+        ({"batch_size": 0}, "--batch-size must be a whole number"),
+        ({"eval_every": 0}, "--eval-every must be a whole number"),
+        ({"save_every": 0}, "--save-every must be a whole number"),
+        ({"eval_pictures": 0}, "--eval-pictures must be a whole number"),
+        ({"class_dropout": 7.0}, "--class-dropout must be in"),
+        ({"optimizer": "Muon"}, "--optimizer must be one of muon, adamw, got 'Muon'"),
+        ({"precision": "float16"}, "--precision must be one of auto, float32, bfloat16"),
+        ({"device": "tpu"}, "no device 'tpu'"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_read(wrong, says):
+    with pytest.raises(ConfigError, match=says):
+        Config(**wrong)
 
 
 def test_an_epoch_visits_every_picture_once_and_batches_depend_on_the_step_alone():
