@@ -19,6 +19,7 @@ from playground.errors import DataError
 
 RESULT = Path(__file__).with_name("ordering.json")
 T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 1 to 9 degrees of freedom
+Z_95 = 1.959964  # infinitely many
 
 
 @dataclass(frozen=True)
@@ -138,13 +139,19 @@ class Ordering:
 def interval(values: Sequence[float]) -> Interval:
     """Return the mean of values and its 95 % confidence interval, infinite for a single one.
 
-    Student's t; beyond ten values the normal distribution's 1.96 is close enough.
+    By Student's t, whose quantile beyond ten values is the normal one, corrected to 0.003 by the
+    first terms of its expansion (Abramowitz & Stegun 1964, 26.7.5).
     """
     n = len(values)
     if n < 2:
         return Interval(float(np.mean(values)), math.inf)
-    t = T_95[n - 2] if n - 2 < len(T_95) else 1.96
+    t = T_95[n - 2] if n - 2 < len(T_95) else _t_95(n - 1)
     return Interval(float(np.mean(values)), t * float(np.std(values, ddof=1)) / math.sqrt(n))
+
+
+def _t_95(degrees: int) -> float:
+    z = Z_95
+    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 
 def independent_pixels(train: np.ndarray, test: np.ndarray, levels: int) -> float:

@@ -55,7 +55,10 @@ def test_an_interval_is_students_t():
     assert not told.excludes_zero
     assert interval([1.0, 1.1, 1.2]).excludes_zero
     assert interval([5.0]).half_width == math.inf
-    assert interval([0.0, 1.0] * 50).half_width == pytest.approx(1.96 * 0.50252 / 10, rel=1e-4)
+    for count, t in ((10, 2.262), (12, 2.201), (22, 2.080), (100, 1.984)):  # as tables have it
+        values = [0.0, 1.0] * (count // 2)
+        spread = np.std(values, ddof=1) / math.sqrt(count)
+        assert interval(values).half_width == pytest.approx(t * spread, rel=1e-3)
 
 
 def test_differences_are_judged_pair_by_pair():
