@@ -141,6 +141,6 @@ def _own_model(folder: Path) -> tuple[str, str]:
     tokenizer = config.get("tokenizer")
     is_image = isinstance(tokenizer, dict) and tokenizer.get("type") == "image"
     summary = f"A model of your own: {config['family']} ({', '.join(FAMILIES)} can be trained)."
-    if config["family"] == "super-resolution":  # draws nothing without a small picture
+    if config["family"] == "super-resolution":  # has a section of its own
         return "super-resolution", summary
     return "image" if is_image else "text", summary
