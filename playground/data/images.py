@@ -28,6 +28,7 @@ from playground.errors import (
 )
 from playground.tokenizers.image import (
     MAX_BYTES,
+    MAX_SHAPE,
     MAX_SIDE,
     MODES,
     ImageTokenizer,
@@ -257,9 +258,15 @@ def examples_of(pictures: Pictures) -> tuple[np.ndarray, list[int]]:
 
 
 def examples_sheet(examples: np.ndarray) -> Image.Image:
-    """Lay pictures (N, H, W, channels) out ten a row, each value as it is, with no gaps."""
+    """Lay pictures (N, H, W, channels) out ten a row, each value as it is, with no gaps.
+
+    There are fewer in a row where wide ones would make a sheet too long and thin to be read.
+    """
     count, height, width, channels = examples.shape
-    columns = min(EXAMPLES_A_ROW, count)
+    columns = next(
+        n for n in range(min(EXAMPLES_A_ROW, count), 0, -1)
+        if count % n == 0 and n * width <= MAX_SHAPE * (count // n) * height
+    )  # fmt: skip
     grid = examples.reshape(-1, columns, height, width, channels).swapaxes(1, 2)
     sheet = grid.reshape(-1, columns * width, channels)
     return Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet)

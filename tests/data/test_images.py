@@ -195,6 +195,15 @@ def test_examples_come_back_byte_for_byte_with_the_classes_in_turn(
     assert np.array_equal(back, examples)
 
 
+@pytest.mark.parametrize(("height", "width"), [(20, 64), (4, 64), (64, 4)])
+@pytest.mark.parametrize("count", [1, 7, 10, 20])
+def test_examples_of_any_shape_come_back(count, height, width, tmp_path):
+    shape = (count, height, width, 1)
+    examples = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    examples_sheet(examples).save(tmp_path / "examples.png")
+    assert np.array_equal(read_examples(tmp_path, ImageTokenizer(height, width)), examples)
+
+
 def test_a_checkpoint_may_come_without_examples(tmp_path):
     assert read_examples(tmp_path, ImageTokenizer(2, 3)) is None
 
