@@ -111,6 +111,7 @@ def small_pictures(condition, batch_size: int, config: SuperResolutionConfig, de
         raise ConfigError(f"{rule}; got {type(condition).__name__} ({error}).") from error
     if small.is_floating_point() or small.is_complex() or small.dtype == torch.bool:
         raise ConfigError(f"{rule}; got {small.dtype}.")
+    small = small.long()  # wider unsigned numbers have no minimum
     shape = tuple(small.shape)
     small = small[None] if small.ndim == 3 else small
     if small.shape[1:] != config.small_shape or len(small) not in (1, batch_size):

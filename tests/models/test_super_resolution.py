@@ -158,6 +158,11 @@ def test_bytes_of_numpy_are_a_small_picture_too(model):
     tokens = prefix(1, 4)
     assert torch.equal(model.forward(tokens, pixels.numpy()), model.forward(tokens, pixels.long()))
     assert small_pictures(pixels.numpy(), 1, model.config, "cpu").shape == (1, 3, 4, 1)
+    for kind in (np.uint16, np.uint64):
+        wider = pixels.numpy().astype(kind)
+        assert torch.equal(model.forward(tokens, wider), model.forward(tokens, pixels))
+        with pytest.raises(ConfigError, match="from 0 to 255"):
+            model.forward(tokens, wider + np.iinfo(kind).max // 2)
 
 
 def test_a_small_picture_is_the_mean_of_squares():
