@@ -15,11 +15,11 @@ def class_posterior(bits: np.ndarray, prior: np.ndarray | None = None) -> np.nda
     Raises:
         ValueError: there is no class, or all of them exclude x.
     """
-    bits = np.asarray(bits, np.float64)
-    if not bits.shape[-1] or not np.isfinite(bits.min(-1)).all():
-        raise ValueError("There must be a class that x can be of.")
-    logs = -bits * np.log(2)
+    logs = -np.asarray(bits, np.float64) * np.log(2)
     if prior is not None:
-        logs = logs + np.log(prior)
+        with np.errstate(divide="ignore"):  # a class may be impossible from the start
+            logs = logs + np.log(prior)
+    if not logs.shape[-1] or not np.isfinite(logs.max(-1)).all():
+        raise ValueError("There must be a class that x can be of.")
     weights = np.exp(logs - logs.max(-1, keepdims=True))
     return weights / weights.sum(-1, keepdims=True)

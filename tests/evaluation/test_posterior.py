@@ -21,6 +21,13 @@ def test_thousands_of_bits_neither_vanish_nor_overflow():
     assert found[1] == pytest.approx([1 / 2, 0, 1 / 2])
 
 
+def test_a_class_may_be_impossible_from_the_start():
+    found = class_posterior(np.array([5.0, 5.0, 1.0]), np.array([0.5, 0.5, 0.0]))
+    assert found == pytest.approx([1 / 2, 1 / 2, 0])
+    with pytest.raises(ValueError, match="must be a class"):
+        class_posterior(np.array([1.0, np.inf]), np.array([0.0, 1.0]))
+
+
 @pytest.mark.parametrize("bits", [[], [np.inf, np.inf], [np.nan, 1.0]])
 def test_it_needs_a_class_that_is_possible(bits):
     with pytest.raises(ValueError, match="must be a class"):
