@@ -50,7 +50,7 @@ class TrainingConfig:
                 raise ConfigError(
                     f"--{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}."
                 )
-        check_device(self.device or "cpu")
+        check_device(self.device or "none")
 
 
 def settings_of(config: TrainingConfig) -> tuple[dict[str, str], dict[str, str]]:
