@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import streamlit as st
 
-from playground.data.images import contact_sheet
-from playground.tokenizers.image import ImageTokenizer
-from playground.traces import metrics
-from playground.traces.trace import Trace
 from playground.ui import image_completion_run as actions
+from playground.ui import image_several as several
 from playground.ui import picture_components as components
 from playground.ui import picture_input, state
 from playground.ui.controls import name_bad_number, plain
 from playground.ui.image_completion_run import CompletionSession, Outcome, Plan
 from playground.ui.image_setting import ImageSetting
-from playground.ui.picture_input import PictureChoice, known_after, per_pixel
+from playground.ui.image_several import SHEET, scale_of, whole_pixels
+from playground.ui.picture_input import PictureChoice, known_after
 
 ROWS, PIXELS = "its top rows", "its first pixels"
-SHEET = 112  # screen pixels across of one completion
-LARGE = 280
 
 
 def section(setting: ImageSetting, canvas: tuple[int, ...] | None = None) -> None:
@@ -127,8 +121,8 @@ def given(setting: ImageSetting, choice: PictureChoice, plan: Plan) -> None:
     components.picture_sheet(
         key="completion_given",
         data=components.sheet_data(
-            pixels, masks, captions=captions, tips=tips, scale=_scale(SHEET, tokenizer.width),
-            kept=_whole_pixels(tokenizer, plan.kept),
+            pixels, masks, captions=captions, tips=tips, scale=scale_of(SHEET, tokenizer),
+            kept=whole_pixels(tokenizer, plan.kept),
         ),
     )  # fmt: skip
 
@@ -168,26 +162,28 @@ def results(session: CompletionSession, outcome: Outcome, is_stale: bool) -> Non
     if is_stale and session.pace != "run":
         st.info("Settings have changed since. Press Complete to see what they do.",
                 icon=":material/update:")  # fmt: skip
-    kept = (known_after(outcome.tokenizer, outcome.plan.kept) == components.DECIDED).astype(
-        np.uint8
-    )
+    kept = whole_pixels(outcome.tokenizer, outcome.plan.kept)
     components.picture_sheet(
         key="completion_sheet",
         data=components.sheet_data(
             pixels, known, captions=list(map(actions.caption, traces)),
             tips=[actions.tip(i, trace) for i, trace in enumerate(traces)],
-            scale=_scale(SHEET, outcome.tokenizer.width), chosen=session.chosen, kept=kept,
+            scale=scale_of(SHEET, outcome.tokenizer), chosen=session.chosen, kept=kept,
             title="Bits per dimension of what was completed",
         ),
-        on_choose_change=lambda: _pick(session),
+        on_choose_change=lambda: several.pick(session, "completion_sheet"),
     )  # fmt: skip
     if not any(trace.steps for trace in traces):
         return
     left, right = st.columns(2)
+    tokenizer, index = outcome.tokenizer, min(session.chosen, len(traces) - 1)
     with left:
-        spread(outcome, pixels, known)
+        several.spread("completion_spread", tokenizer, pixels, known, kept=outcome.plan.kept,
+                       title="Where they disagree")  # fmt: skip
     with right:
-        closely(session, outcome, traces, pixels, known)
+        several.closely("completion_chosen", tokenizer, traces[index], outcome.run.lanes[index],
+                        pixels[index], known[index],
+                        title=f"Completion {index + 1}, closely")  # fmt: skip
     if session.pace != "run":
         st.download_button(
             "Contact sheet (PNG)", lambda: sheet_png(outcome, pixels),
@@ -196,89 +192,8 @@ def results(session: CompletionSession, outcome: Outcome, is_stale: bool) -> Non
         )  # fmt: skip
 
 
-def _pick(session: CompletionSession) -> None:
-    event = state.event("completion_sheet", "choose")
-    index = event.get("index") if isinstance(event, dict) else None
-    if type(index) is int and index >= 0:
-        session.chosen = index
-
-
-def spread(outcome: Outcome, pixels: list[np.ndarray], known: list[np.ndarray]) -> None:
-    """Draw where the completions disagree, over their mean."""
-    deviation = actions.disagreement(pixels)
-    in_all = np.min(known, axis=0)
-    given = _whole_pixels(outcome.tokenizer, outcome.plan.kept)
-    made = (in_all == components.DECIDED) & (given == 0)
-    deviation[~made] = np.nan
-    mean = np.stack(pixels).mean(axis=0).round().astype(np.uint8)
-    facts = "Nothing decided yet."
-    if made.any():
-        facts = f"standard deviation {np.nanmean(deviation):.1f} on average, of 127.5 at most"
-    components.picture_canvas(
-        key="completion_spread",
-        data=components.canvas_data(
-            mean, in_all, scale=_scale(LARGE, outcome.tokenizer.width),
-            overlay=components.overlay(
-                deviation, "entropy", actions.SPREAD, title="spread", low="all agree",
-                high="half and half",
-            ),
-            figures={"standard deviation": deviation, "mean": mean.mean(axis=-1)},
-            title="Where they disagree", facts=facts,
-            alt=f"The mean of {len(pixels)} completions and where they differ; {facts}.",
-        ),
-    )  # fmt: skip
-
-
-def closely(
-    session: CompletionSession,
-    outcome: Outcome,
-    traces: list[Trace],
-    pixels: list[np.ndarray],
-    known: list[np.ndarray],
-) -> None:
-    """Draw one completion large, with the surprisal of each of its pixels."""
-    index = min(session.chosen, len(traces) - 1)
-    steps, tokenizer = traces[index].steps, outcome.tokenizer
-    bits = per_pixel(tokenizer, [0.0] * outcome.plan.kept + [step.surprisal for step in steps])
-    entropy = per_pixel(
-        tokenizer, [0.0] * outcome.plan.kept + [step.entropy_bits for step in steps]
-    )
-    given = _whole_pixels(tokenizer, outcome.plan.kept) == 1
-    bits[given] = entropy[given] = np.nan
-    most = tokenizer.channels * np.log2(tokenizer.levels)
-    facts = f"{actions.caption(traces[index])} per dimension, " if steps else ""
-    facts += f"{-metrics.log_likelihood(steps) / np.log(2):,.0f} bits in all\n"
-    facts += f"draw {outcome.run.lanes[index].sample} with seed {outcome.run.lanes[index].seed}"
-    components.picture_canvas(
-        key="completion_chosen",
-        data=components.canvas_data(
-            pixels[index], known[index], scale=_scale(LARGE, tokenizer.width),
-            overlay=components.overlay(
-                bits, "surprisal", most, title="surprisal", low="0",
-                high=f"{most:.3g} bits or more",
-            ),
-            figures={"surprisal (bits)": bits, "entropy (bits)": entropy},
-            title=f"Completion {index + 1}, closely", facts=facts,
-        ),
-    )  # fmt: skip
-
-
 def sheet_png(outcome: Outcome, pixels: list[np.ndarray]) -> bytes:
     """Return the original and the completions side by side as a PNG file."""
     tokenizer = outcome.tokenizer
     original = tokenizer.decode(outcome.original)
-    drawn = np.stack([original, *pixels])
-    image = contact_sheet(drawn, columns=min(len(drawn), 9), scale=_scale(SHEET, tokenizer.width))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def _whole_pixels(tokenizer: ImageTokenizer, count: int) -> np.ndarray:
-    """Return which pixels (H, W) the first `count` tokens decide wholly, as 0 and 1."""
-    return (known_after(tokenizer, count) == components.DECIDED).astype(np.uint8)
-
-
-def _scale(across: int, width: int) -> int:
-    """Return the screen pixels of one pixel in a picture so many screen pixels across."""
-    return max(1, across // width)
+    return several.sheet_png(tokenizer, [original, *pixels], min(len(pixels) + 1, 9))

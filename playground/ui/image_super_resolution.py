@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
-from playground.data.images import contact_sheet
 from playground.decoding.lane import Lane
 from playground.errors import PlaygroundError
 from playground.registry import available
-from playground.traces import metrics
 from playground.ui import image_completion_run as completion
+from playground.ui import image_several as several
 from playground.ui import image_super_resolution_run as actions
 from playground.ui import picture_components as components
-from playground.ui import picture_input, resources, state
+from playground.ui import picture_input, resources
 from playground.ui.controls import name_bad_number, name_strangers, plain
+from playground.ui.image_several import SHEET, scale_of
 from playground.ui.image_super_resolution_run import Enlarged, EnlargingSession, Plan
-from playground.ui.picture_input import PictureChoice, per_pixel
+from playground.ui.picture_input import PictureChoice
 from playground.ui.resources import Loaded
 
-SHEET = 112  # screen pixels across of one picture
-LARGE = 280
 MAX_GUIDANCE = 4.0
 TRAIN = "python -m train.image --model super-resolution --channels 36 --n-layer 6 --out runs/larger"
 
@@ -138,7 +135,7 @@ def told(loaded: Loaded, choice: PictureChoice) -> None:
                 "The same enlarged by cubic polynomials, without a model",
                 f"{choice.source}, in {tokenizer.levels} levels; the model is not told",
             ],
-            scale=max(1, SHEET // tokenizer.width),
+            scale=scale_of(SHEET, tokenizer),
         ),
     )  # fmt: skip
 
@@ -171,18 +168,22 @@ def results(session: EnlargingSession, outcome: Enlarged, is_stale: bool) -> Non
         data=components.sheet_data(
             pixels, known, captions=list(map(completion.caption, traces)),
             tips=[f"Sample {i + 1}\nClick to look closely" for i in range(len(traces))],
-            scale=max(1, SHEET // tokenizer.width), chosen=session.chosen,
+            scale=scale_of(SHEET, tokenizer), chosen=session.chosen,
             title="Bits per dimension of what was drawn",
         ),
-        on_choose_change=lambda: _pick(session),
+        on_choose_change=lambda: several.pick(session, "enlarge_sheet"),
     )  # fmt: skip
     if not any(trace.steps for trace in traces):
         return
     left, right = st.columns(2)
+    index = min(session.chosen, len(pixels) - 1)
     with left:
-        _uncertain(outcome, pixels, known)
+        several.spread("enlarge_spread", tokenizer, pixels, known,
+                       title="Where the small picture is silent")  # fmt: skip
     with right:
-        _closely(session, outcome, pixels, known)
+        several.closely("enlarge_chosen", tokenizer, traces[index], outcome.run.lanes[index],
+                        pixels[index], known[index],
+                        title=f"Sample {index + 1}, closely")  # fmt: skip
     if all((mask == components.DECIDED).all() for mask in known):
         _compared(outcome, pixels)
         st.download_button(
@@ -190,63 +191,6 @@ def results(session: EnlargingSession, outcome: Enlarged, is_stale: bool) -> Non
             f"{outcome.model}-enlarged.png", key="enlarge_png", on_click="ignore",
             icon=":material/download:",
         )  # fmt: skip
-
-
-def _pick(session: EnlargingSession) -> None:
-    event = state.event("enlarge_sheet", "choose")
-    index = event.get("index") if isinstance(event, dict) else None
-    if type(index) is int and index >= 0:
-        session.chosen = index
-
-
-def _uncertain(outcome: Enlarged, pixels: list[np.ndarray], known: list[np.ndarray]) -> None:
-    """Draw the mean of the samples, and over it where they differ."""
-    if len(pixels) == 1:
-        st.caption("Where samples differ can be seen with two of them or more.")
-        return
-    in_all, deviation = np.min(known, axis=0), completion.disagreement(pixels)
-    deviation[in_all != components.DECIDED] = np.nan
-    mean = np.stack(pixels).mean(axis=0).round().astype(np.uint8)
-    facts = "Nothing decided yet."
-    if not np.isnan(deviation).all():
-        facts = f"standard deviation {np.nanmean(deviation):.1f} on average, of 127.5 at most"
-    components.picture_canvas(
-        key="enlarge_spread",
-        data=components.canvas_data(
-            mean, in_all, scale=max(1, LARGE // outcome.tokenizer.width),
-            overlay=components.overlay(
-                deviation, "entropy", completion.SPREAD, title="standard deviation",
-                low="all agree", high="half black, half white",
-            ),
-            figures={"standard deviation": deviation, "mean": mean.mean(axis=-1)},
-            title="Where the small picture is silent", facts=facts,
-            alt=f"The mean of {len(pixels)} samples and where they differ; {facts}.",
-        ),
-    )  # fmt: skip
-
-
-def _closely(
-    session: EnlargingSession,
-    outcome: Enlarged,
-    pixels: list[np.ndarray],
-    known: list[np.ndarray],
-) -> None:
-    """Draw one sample large; pointing at a pixel tells how sure the model was of it."""
-    index, tokenizer = min(session.chosen, len(pixels) - 1), outcome.tokenizer
-    trace = outcome.run.trace(index, outcome.model)
-    entropy = per_pixel(tokenizer, [step.entropy_bits for step in trace.steps])
-    bits = per_pixel(tokenizer, [step.surprisal for step in trace.steps])
-    lane = outcome.run.lanes[index]
-    components.picture_canvas(
-        key="enlarge_chosen",
-        data=components.canvas_data(
-            pixels[index], known[index], scale=max(1, LARGE // tokenizer.width),
-            figures={"entropy (bits)": entropy, "surprisal (bits)": bits},
-            title=f"Sample {index + 1}, closely",
-            facts=f"{-metrics.log_likelihood(trace.steps) / np.log(2):,.0f} bits in all\n"
-            f"draw {lane.sample} with seed {lane.seed}",
-        ),
-    )  # fmt: skip
 
 
 def _compared(outcome: Enlarged, pixels: list[np.ndarray]) -> None:
@@ -275,8 +219,5 @@ def _compared(outcome: Enlarged, pixels: list[np.ndarray]) -> None:
 
 def sheet_png(outcome: Enlarged, pixels: list[np.ndarray]) -> bytes:
     """Return what was told, the samples and the original side by side as a PNG file."""
-    drawn = np.stack([actions.nearest(outcome.small, outcome.tokenizer), *pixels, outcome.original])
-    scale = max(1, SHEET // outcome.tokenizer.width)
-    file = io.BytesIO()
-    contact_sheet(drawn, columns=len(drawn), scale=scale).save(file, "PNG")
-    return file.getvalue()
+    told = actions.nearest(outcome.small, outcome.tokenizer)
+    return several.sheet_png(outcome.tokenizer, [told, *pixels, outcome.original], len(pixels) + 2)
