@@ -32,6 +32,7 @@ MAX_SIDE = 512  # of a picture that a model draws
 MAX_DIMENSIONS = 2**16  # tokens of one picture
 MAX_SEED = 2**32 - 1
 MODES = {1: "L", 3: "RGB"}  # channels: Pillow's name
+REDUCED = "Reduced from 16 bits to 8 a value."
 NEXT_STEP = "Save it as a PNG or JPEG of the usual kind and try again."
 
 
@@ -231,6 +232,8 @@ def open_bounded(data: bytes) -> tuple[Image.Image, list[str]]:
             image = Image.open(io.BytesIO(data), formats=FORMATS)  # reads the header alone
         width, height = image.size
         check_claimed_size(width, height)
+        if not image.mode.startswith("I") and any(";16B" in str(part[3]) for part in image.tile):
+            notes.append(REDUCED)  # by the decoder
         if getattr(image, "n_frames", 1) > 1:
             notes.append(f"Only the first of {image.n_frames} frames was taken.")
             image.seek(0)
@@ -292,7 +295,7 @@ def convert_notes(image: Image.Image, background: int) -> list[str]:
     """Say what a conversion to grey or RGB changes."""
     notes = []
     if image.mode.startswith("I") or image.mode == "F":
-        notes.append("Reduced from 16 bits to 8 a pixel.")
+        notes.append(REDUCED)
     elif image.mode == "CMYK":
         notes.append("Converted from CMYK, the colours of print.")
     elif has_transparency(image):

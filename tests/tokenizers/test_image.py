@@ -31,16 +31,18 @@ def file_of(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     return buffer.getvalue()
 
 
-def png_that_claims(width: int, height: int, mode: int = 0) -> bytes:
+def png_that_claims(
+    width: int, height: int, mode: int = 0, depth: int = 8, data: bytes = b"\0" * 100
+) -> bytes:
     """A PNG whose header claims any size, over almost no data."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         check = zlib.crc32(name + body)
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", check)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, mode, 0, 0, 0)
-    data = chunk(b"IDAT", zlib.compress(b"\0" * 100))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, mode, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(data))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
 
 
 @given(st.integers(2, 256), st.sampled_from([1, 3]), st.integers(0, 2**32))
@@ -234,6 +236,16 @@ def test_sixteen_bits_keep_their_brightness():
     values = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
     prepared = ImageTokenizer(2, 2).prepare(file_of(Image.fromarray(values)))
     assert prepared.pixels.ravel().tolist() == [0, 100, 200, 255]
+
+
+@pytest.mark.parametrize(("mode", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_of_any_kind_are_told_of_once(mode, channels):
+    row = b"\0" + bytes(range(12 * channels)) * 2  # a filter, then 12 pixels of two bytes a value
+    data = png_that_claims(12, 2, mode, 16, row * 2)
+    for tokenizer in (ImageTokenizer(2, 12, 1), ImageTokenizer(2, 12, 3)):
+        assert sum("16 bits to 8" in note for note in tokenizer.prepare(data).notes) == 1
+    eight = png_that_claims(12, 2, mode, 8, (b"\0" + bytes(12 * channels)) * 2)
+    assert "16 bits" not in " ".join(ImageTokenizer(2, 12, 3).prepare(eight).notes)
 
 
 def test_what_is_see_through_shows_the_background():
