@@ -38,6 +38,7 @@ def open_session(setting: ImageSetting) -> ImageSession:
     ):  # fmt: skip
         session.records.clear()
         session.looked = ()
+        session.followed = len(session.stepper.branches)
     return session
 
 
@@ -106,14 +107,22 @@ def from_sheet(session: ImageSession) -> None:
         _follow(session)
 
 
-def _follow(session: ImageSession) -> None:
-    """Let the link keep the branch up to the last value that somebody chose by hand.
+def follow_fork(session: ImageSession) -> None:
+    """Let the link follow a branch that a step began: on from an earlier pixel, as often as not."""
+    if len(session.stepper.branches) > session.followed:
+        _follow(session)
 
-    What follows is drawn again by the same noise, so the link gives the same picture.
+
+def _follow(session: ImageSession) -> None:
+    """Let the link keep the branch up to where it left another one, or to the last choice by hand.
+
+    What follows is drawn again by the same noise, so the link gives the same picture. What comes
+    before a fork may have been drawn with other settings.
     """
-    trace = session.stepper.branch.trace
+    branch = session.stepper.branch
+    trace = branch.trace
     by_hand = [step.position for step in trace.steps if step.chosen_by == "user"]
-    end = by_hand[-1] + 1 if by_hand else len(trace.prompt)
+    end = max(by_hand[-1] + 1 if by_hand else len(trace.prompt), branch.forked_at)
     _write(session, trace.tokens[1:end])
 
 
@@ -123,4 +132,4 @@ def _write(session: ImageSession, tokens: tuple[int, ...]) -> None:
     except PlaygroundError as error:
         session.problem, text = f"The link does not keep this picture. {error}", ""
     keep_in_link(text)
-    session.link = text
+    session.link, session.followed = text, len(session.stepper.branches)

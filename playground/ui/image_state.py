@@ -51,6 +51,7 @@ class ImageSession(Session):
     settled: tuple = ()  # of what the beginning was read for: model, class, guidance, seed
     begin: tuple[int, ...] = ()  # tokens that the picture began with, BOS left out
     link: str = ""  # what the address bar says of them: as it was read, or as it was written
+    followed: int = 1  # branches that there were when the link was written
     records: dict[str, Record] = field(default_factory=dict)  # by name of the branch
     looked: tuple = ()  # the last map of where it looked: what it is of, and the map
 

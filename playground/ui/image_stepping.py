@@ -44,6 +44,7 @@ def section(setting: ImageSetting) -> None:
     @st.fragment(run_every=interval)
     def board() -> None:
         actions.tick(session, setting.lane, tokenizer.size, at_once)
+        image_actions.follow_fork(session)
         as_before = actions.tick_interval(session, ticks) == interval and session.identity
         if not as_before or bool(state.open_sections()) != is_open:
             st.rerun()

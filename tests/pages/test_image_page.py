@@ -200,6 +200,21 @@ def test_another_level_of_an_earlier_pixel_leaves_the_old_picture_as_a_branch(ho
     assert [branch.trace.tokens for branch in stepper.branches.values()] == [before, after]
 
 
+def test_the_link_follows_a_branch_that_begins_by_going_back_and_on(house):
+    page = image_page(model="animals", seed="5")
+    drawn = [run_to_end(page)]
+    for at, temperature in ((9, 2.0), (5, 0.3)):
+        stepper_of(page).go_to(at)
+        page.slider(key="temperature").set_value(temperature).run()
+        drawn.append(run_to_end(page))
+        forked_at = stepper_of(page).branch.forked_at
+        kept = page.query_params["kept"]
+        assert kept == pack_tokens(drawn[-1][1:forked_at], TOKENIZER)
+        link = {"model": "animals", "seed": "5", "temperature": str(temperature), "kept": kept}
+        assert run_to_end(image_page(**link)) == drawn[-1]
+    assert len(set(drawn)) == 3
+
+
 OFFERED = [name for name in PICTURES.processors if name not in ("temperature", "top_k", "top_p")]
 
 
