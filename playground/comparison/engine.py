@@ -138,7 +138,7 @@ class Comparison:
         options = {
             "max_new_tokens": self.length, "eos_token": self.tokenizer.eos_token,
             "slide": slide, "tokenizer": self.tokenizer,
-            "n_candidates": self.kind.candidates(count * self.length),
+            "n_candidates": self.kind.n_candidates,
         }  # fmt: skip
         self._groups = [
             _Group(Run(own, self.prompt, lanes, **options), places)

@@ -36,8 +36,6 @@ from playground.traces.trace import Trace
 Prompt = str | Sequence[int]
 GUIDANCE = 1.5  # where a lane does not say
 PICTURE_GUIDANCE = 2.0
-KEPT_CANDIDATES = 400_000  # of all Steps of a run of pictures, some 100 MB
-FEWEST_CANDIDATES = 6
 
 
 class Loaded(Protocol):
@@ -81,6 +79,7 @@ class Kind(Protocol):
 
     name: str  # a modality of the registry
     noun: str  # what its lanes make
+    n_candidates: int  # that a Step keeps, whatever runs beside it
     offer: Offer
 
     def prefix(self, tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
@@ -88,9 +87,6 @@ class Kind(Protocol):
 
     def room(self, tokenizer: Any, prefix: Sequence[int], asked: int | None) -> int:
         """Return how many tokens every lane makes; `asked` None: as many as is usual."""
-
-    def candidates(self, tokens: int) -> int:
-        """Return how many candidates a Step keeps where `tokens` are made in all."""
 
     def label(self, loaded: Loaded, asked: str | int) -> int | None:
         """Return the class that `asked` names, None for no class."""
@@ -118,6 +114,7 @@ class Texts:
     """Continuations of a text, which end where the model or the visitor ends them."""
 
     name, noun = "text", "texts"
+    n_candidates = N_CANDIDATES
     offer = TEXTS
 
     def prefix(self, tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
@@ -125,9 +122,6 @@ class Texts:
 
     def room(self, tokenizer: Any, prefix: Sequence[int], asked: int | None) -> int:
         return 100 if asked is None else asked
-
-    def candidates(self, tokens: int) -> int:
-        return N_CANDIDATES
 
     def label(self, loaded: Loaded, asked: str | int) -> int | None:
         if asked not in ("", ANY):
@@ -181,6 +175,7 @@ class Pictures:
     """Pictures of one size, of a class or of any, that may begin with the same top part."""
 
     name, noun = "image", "pictures"
+    n_candidates = 8  # a picture has many Steps, and a contact sheet has many pictures
     offer = PICTURES
 
     def prefix(self, tokenizer: ImageTokenizer, prompt: Prompt) -> tuple[int, ...]:
@@ -212,10 +207,6 @@ class Pictures:
     def room(self, tokenizer: ImageTokenizer, prefix: Sequence[int], asked: int | None) -> int:
         left = tokenizer.size - len(prefix) + 1
         return left if asked is None else min(left, asked)
-
-    def candidates(self, tokens: int) -> int:
-        """A picture has as many tokens as a long text, and a contact sheet has many pictures."""
-        return min(N_CANDIDATES, max(FEWEST_CANDIDATES, KEPT_CANDIDATES // max(1, tokens)))
 
     def label(self, loaded: Loaded, asked: str | int) -> int | None:
         """Return the number of a class.

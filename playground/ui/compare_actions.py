@@ -26,7 +26,7 @@ from playground.ui.resources import Loaded, turn
 TICK_S = 0.12  # of computing in one tick
 FIRST_TICK_S = 0.03  # so that something is on screen at once
 MAX_TOKENS = 20_000  # of all lanes and samples of a run: their traces are kept in memory
-MAX_PICTURE_TOKENS = 60_000  # each keeps fewer candidates
+MAX_PICTURE_TOKENS = 50_000  # each keeps fewer candidates
 WRITTEN = 4096  # pieces of text that are kept
 
 

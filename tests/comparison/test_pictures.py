@@ -211,11 +211,16 @@ def test_classes_are_named_by_the_checkpoint_or_numbered(loader):
     assert classes_of(nameless) == ("0", "1", "2", "3")
 
 
-def test_long_runs_keep_fewer_candidates_and_texts_all():
-    picture, text = kind_of(TOKENIZER), kind_of(None)
-    assert picture.candidates(20_000) == text.candidates(10**6) == 20
-    assert picture.candidates(50_000) == 8
-    assert picture.candidates(10**6) == 6
+def test_a_trace_is_the_same_alone_and_beside_a_hundred_others(loader):
+    def traces(samples):
+        spec = LaneSpec("few", samples=samples)
+        others = [LaneSpec("many", samples=16)] * (samples > 1)
+        compared = Comparison([spec, *others], "", model="told", load=loader, seed=4)
+        while compared.advance():
+            pass
+        return compared.results()[0].traces
+
+    assert traces(16)[0] == traces(1)[0]
 
 
 def test_a_contact_sheet_has_a_row_a_lane():
