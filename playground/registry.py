@@ -80,7 +80,7 @@ MODELS = (
     _drawing(
         "fashion-pixelcnn",
         "PixelCNN · Fashion-MNIST, 4 grey levels",
-        "One stack of masked convolutions; what stands above right of a pixel it cannot see.",
+        "One stack of masked convolutions; a corner above right of each pixel it cannot see.",
     ),
     _drawing(
         "fashion-row-lstm",

@@ -98,8 +98,8 @@ def _class(loaded: Loaded) -> str:
     if not names:
         return ""
     chosen = _choice(
-        "class", "Class", [ANY, *names], help="What every model that knows classes is told to "
-        f"draw; “{ANY}”: nothing. The pencil of a lane gives it a class of its own.",
+        "class", "Class", [ANY, *names], names[0], "What every model that knows classes is told "
+        f"to draw; “{ANY}”: nothing. The pencil of a lane gives it a class of its own.",
     )  # fmt: skip
     return "" if chosen == ANY else chosen
 

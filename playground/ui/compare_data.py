@@ -66,7 +66,7 @@ class Drawn:
             self.ghosts[len(self.tokens)] = [write(t) for t in (draft.token, *draft.dropped)]
         self.tokens.append(step.token)
         self.texts.append(write(step.token))
-        self.bits.append(round(min(MOST_BITS, step.surprisal), 2))
+        self.bits.append(round(min(MOST_BITS, step.surprisal), 4))
         self.ranks.append(step.rank)
         self.by.append(step.chosen_by[0])
 

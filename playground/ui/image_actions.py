@@ -39,6 +39,8 @@ def open_session(setting: ImageSetting) -> ImageSession:
         session.records.clear()
         session.looked = ()
         session.followed = len(session.stepper.branches)
+        session.changed.clear()
+        session.decided = ()
     return session
 
 
@@ -107,9 +109,20 @@ def from_sheet(session: ImageSession) -> None:
         _follow(session)
 
 
-def follow_fork(session: ImageSession) -> None:
-    """Let the link follow a branch that a step began: on from an earlier pixel, as often as not."""
-    if len(session.stepper.branches) > session.followed:
+def follow_steps(session: ImageSession) -> None:
+    """Let the link follow what its settings alone would not draw again.
+
+    That is a branch that a step began, on from an earlier pixel, and a branch that goes on under
+    other settings than it was begun with.
+    """
+    branch = session.stepper.branch
+    trace, (name, settings, length) = branch.trace, session.decided or ("", {}, 0)
+    session.decided = (branch.name, trace.settings, len(trace.tokens))
+    has_changed = name == branch.name and len(trace.prompt) < length < len(trace.tokens)
+    if has_changed and settings != trace.settings:
+        session.changed[name] = length
+        _follow(session)
+    elif len(session.stepper.branches) > session.followed:
         _follow(session)
 
 
@@ -122,7 +135,11 @@ def _follow(session: ImageSession) -> None:
     branch = session.stepper.branch
     trace = branch.trace
     by_hand = [step.position for step in trace.steps if step.chosen_by == "user"]
-    end = max(by_hand[-1] + 1 if by_hand else len(trace.prompt), branch.forked_at)
+    end = max(
+        by_hand[-1] + 1 if by_hand else len(trace.prompt),
+        branch.forked_at,
+        session.changed.get(branch.name, 0),
+    )
     _write(session, trace.tokens[1:end])
 
 

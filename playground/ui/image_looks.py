@@ -82,8 +82,10 @@ def picker(setting: ImageSetting) -> str:
     return chosen
 
 
-def sentence(setting: ImageSetting, name: str) -> str:
+def sentence(setting: ImageSetting, name: str, has_ended: bool = False) -> str:
     """Say what a map shows and what it does not."""
+    if has_ended and name in (*LOOKS, FIELD):
+        return "It is of one pixel, and none comes next. Click one to see it."
     if name == FIELD:
         inner = without_wrappers(setting.model)
         return {PixelCNN: BLIND, GatedPixelCNN: SEEING}.get(type(inner), REACHING)

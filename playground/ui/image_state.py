@@ -52,6 +52,8 @@ class ImageSession(Session):
     begin: tuple[int, ...] = ()  # tokens that the picture began with, BOS left out
     link: str = ""  # what the address bar says of them: as it was read, or as it was written
     followed: int = 1  # branches that there were when the link was written
+    decided: tuple = ()  # of the branch when last seen: its name, its settings, its tokens
+    changed: dict[str, int] = field(default_factory=dict)  # by branch: tokens of older settings
     records: dict[str, Record] = field(default_factory=dict)  # by name of the branch
     looked: tuple = ()  # the last map of where it looked: what it is of, and the map
 

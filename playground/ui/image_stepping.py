@@ -24,6 +24,11 @@ def section(setting: ImageSetting) -> None:
     except PlaygroundError as error:
         st.error(plain(str(error)))
         return
+    values = "its red, its green, then its blue value" if tokenizer.channels > 1 else "its value"
+    st.caption(
+        f"The model decides pixel after pixel, for each {values}: one of {tokenizer.levels} levels "
+        "of brightness. Surprising levels cost many bits, expected ones few."
+    )
     interval = actions.tick_interval(session, ticks)
     if session.begin:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -44,7 +49,7 @@ def section(setting: ImageSetting) -> None:
     @st.fragment(run_every=interval)
     def board() -> None:
         actions.tick(session, setting.lane, tokenizer.size, at_once)
-        image_actions.follow_fork(session)
+        image_actions.follow_steps(session)
         as_before = actions.tick_interval(session, ticks) == interval and session.identity
         if not as_before or bool(state.open_sections()) != is_open:
             st.rerun()

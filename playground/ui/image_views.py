@@ -93,7 +93,7 @@ def canvas(
         ),
         on_go_change=lambda: image_actions.from_canvas(session),
     )  # fmt: skip
-    says = image_looks.sentence(setting, overlay)
+    says = image_looks.sentence(setting, overlay, session.stepper.has_ended)
     if overlay in image_looks.LOOKS and session.pace != "still":
         says = "Drawn when it stands still. " + says
     if says:
@@ -144,8 +144,12 @@ def complete(session: ImageSession, record: Record) -> None:
     """Say what a finished picture is; the model is not asked any more."""
     st.subheader("The picture is complete")
     left, right = st.columns(2)
-    left.metric("bits per dimension", f"{record.surprisal.mean():.3f}")
-    right.metric("bits", f"{record.surprisal.sum():.1f}")
+    left.metric(
+        "bits per dimension", f"{record.surprisal.mean():.3f}",
+        help="The mean surprisal of a value. Who knows nothing needs log₂ of the number of levels.",
+    )  # fmt: skip
+    right.metric("bits", f"{record.surprisal.sum():.1f}",
+                 help="−log₂ p of the whole picture: what an ideal code would need.")  # fmt: skip
     st.caption(
         "Every value has been decided. Click a pixel to see how, and take another level there: "
         "what was drawn stays as a branch."

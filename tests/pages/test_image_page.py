@@ -215,6 +215,20 @@ def test_the_link_follows_a_branch_that_begins_by_going_back_and_on(house):
     assert len(set(drawn)) == 3
 
 
+def test_the_link_keeps_what_was_drawn_under_other_settings(house):
+    page = image_page(model="animals", seed="5")
+    press(page, "step_row", 2)
+    begun = stepper_of(page).tokens
+    page.slider(key="temperature").set_value(2.0).run()
+    drawn = run_to_end(page)
+    assert drawn[: len(begun)] == begun
+    kept = page.query_params["kept"]
+    assert kept == pack_tokens(begun[1:], TOKENIZER)
+    link = {"model": "animals", "seed": "5", "temperature": "2.0", "kept": kept}
+    assert run_to_end(image_page(**link)) == drawn
+    assert run_to_end(image_page(**link | {"kept": ""})) != drawn
+
+
 OFFERED = [name for name in PICTURES.processors if name not in ("temperature", "top_k", "top_p")]
 
 

@@ -18,6 +18,7 @@ function emptyStage() {
 
 function percent(p) {
   if (p === 0) return "0 %"
+  if (p > 0.9995 && p < 1) return "> 99.9 %"
   return p >= 0.001 ? `${(100 * p).toFixed(1)} %` : "< 0.1 %"
 }
 
