@@ -31,7 +31,7 @@ def opened(root, monkeypatch):
 
     def opened(**query: str) -> AppTest:
         page = AppTest.from_file(PAGE, default_timeout=120)
-        for key, value in ({"model": "told"} | query).items():
+        for key, value in ({"model": "told", "class": "any"} | query).items():
             page.query_params[key] = value
         page.run()
         assert not page.exception
@@ -256,3 +256,13 @@ def test_everything_can_be_taken_along(opened):
     data = json.loads(report.to_json(story))
     assert len(data["lanes"][0]["traces"][0]["steps"]) == TOKENIZER.size
     assert data["lanes"][0]["figures"]["pairwise_distance"] > 0
+
+
+def test_a_first_comparison_draws_a_class(root, monkeypatch):
+    monkeypatch.setattr(registry, "ROOT", root)
+    page = AppTest.from_file(PAGE, default_timeout=120)
+    page.query_params["model"] = "told"
+    page.run()
+    first = page.selectbox(key="class").options[1]
+    assert page.selectbox(key="class").value == first
+    assert session_of(run(page)).outcome.settings.condition == first
