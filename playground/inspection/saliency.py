@@ -16,12 +16,12 @@ import torch
 from playground.decoding.window import visible_window
 from playground.errors import ConfigError
 from playground.models.base import ARModel, HasEmbedding, device_of
-from playground.models.conditioned import Conditioned
+from playground.models.conditioned import unwrapped, without_wrappers
 
 
 def can_be_differentiated(model: ARModel) -> bool:
     """True if `saliency` can be asked for; counts have no gradient."""
-    return isinstance(_inside(model)[0], HasEmbedding)
+    return isinstance(without_wrappers(model), HasEmbedding)
 
 
 def saliency(model: ARModel, prefix: Sequence[int], token: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def saliency(model: ARModel, prefix: Sequence[int], token: int) -> np.ndarray:
     Raises:
         ConfigError: the model cannot be differentiated.
     """
-    inner, condition = _inside(model)
+    inner, condition = unwrapped(model)
     if not isinstance(inner, HasEmbedding):
         raise ConfigError(
             f"{type(inner).__name__} counts and has no gradient. Choose a neural network to see "
@@ -53,13 +53,3 @@ def saliency(model: ARModel, prefix: Sequence[int], token: int) -> np.ndarray:
     found[0] = lengths[0]
     found[len(prefix) - len(window) + 1 :] = lengths[1:]
     return found
-
-
-def _inside(model: ARModel) -> tuple[ARModel, object]:
-    """Return the trained model inside, and the condition it is told."""
-    condition = None
-    while isinstance(getattr(model, "model", None), torch.nn.Module):
-        if isinstance(model, Conditioned):
-            condition = model.condition
-        model = model.model
-    return model, condition

@@ -79,8 +79,16 @@ def as_drawn(
     return Conditioned(model, condition, (bos_token,))
 
 
+def unwrapped(model: ARModel) -> tuple[ARModel, Any]:
+    """Return the trained model inside of what binds, guides or steers one, and what it is told."""
+    condition = None
+    while isinstance(getattr(model, "model", None), nn.Module):
+        if isinstance(model, Conditioned):
+            condition = model.condition
+        model = model.model
+    return model, condition
+
+
 def without_wrappers(model: ARModel) -> ARModel:
     """Return the trained model inside of what binds, guides or steers one model."""
-    while isinstance(getattr(model, "model", None), nn.Module):
-        model = model.model
-    return model
+    return unwrapped(model)[0]
