@@ -13,7 +13,7 @@ from playground.ui.image_link import pack_tokens
 from playground.ui.image_state import Record
 from playground.ui.lane_controls import key_of
 from tests.helpers import ROOT
-from tests.picture_checkpoints import CLASSES, TOKENIZER, write_checkpoint
+from tests.picture_checkpoints import CLASSES, TOKENIZER
 
 IMAGE = str(ROOT / "pages" / "2_Image.py")
 SIZE = TOKENIZER.size  # 42: six rows of seven pixels
@@ -26,16 +26,6 @@ def image_page(**query: str) -> AppTest:
     page.run()
     assert not page.exception
     return page
-
-
-@pytest.fixture
-def house(tmp_path, monkeypatch):
-    """A small model of four classes, and one that knows none, beside no shipped ones."""
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
-    monkeypatch.setattr(registry, "MODELS", ())
-    write_checkpoint(tmp_path / "runs" / "animals", n_class=4)
-    write_checkpoint(tmp_path / "runs" / "plain", "pixelcnn")
-    return tmp_path
 
 
 def stepper_of(page: AppTest):

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from playground import registry
 from playground.checkpoints import read_config
 from playground.decoding.generate import generate_trace
 from playground.decoding.lane import Lane
@@ -33,16 +32,6 @@ from tests.picture_checkpoints import TOKENIZER, examples, write_checkpoint
 IMAGE = str(ROOT / "pages" / "2_Image.py")
 SIZE = TOKENIZER.size
 ROW = TOKENIZER.width
-
-
-@pytest.fixture
-def house(tmp_path, monkeypatch):
-    """A small model of four classes, and one that knows none, beside no shipped ones."""
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
-    monkeypatch.setattr(registry, "MODELS", ())
-    write_checkpoint(tmp_path / "runs" / "animals", n_class=4)
-    write_checkpoint(tmp_path / "runs" / "plain", "pixelcnn")
-    return tmp_path
 
 
 def setting_of(name: str, label: int | None = None, guidance: float = 1.0, **lane) -> ImageSetting:
