@@ -7,6 +7,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -41,18 +44,18 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """Serve the app as the README says; yield its address."""
+@contextmanager
+def serving(script: str | Path, log: Path) -> Iterator[str]:
+    """Serve a script in a process of its own; yield its address, and find no traceback after."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
     command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
     address = f"http://127.0.0.1:{port}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with open(log, "wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
     try:
         for _ in range(240):
             try:
@@ -66,6 +69,13 @@ def server(tmp_path_factory):
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """Serve the app as the README says; yield its address."""
+    with serving("app.py", tmp_path_factory.mktemp("server") / "log") as address:
+        yield address
 
 
 class Visitor:

@@ -1,18 +1,13 @@
 """The components that draw pictures, on a page of their own: a real server, a real browser."""
 
 import ast
-import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 
 import numpy as np
 import pytest
 
 from playground.ui.picture_components import pixels_of
-from tests.helpers import ROOT
+from tests.browser.conftest import serving
 
 pytestmark = pytest.mark.browser
 
@@ -101,28 +96,8 @@ def own_server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     script, log = folder / "script.py", folder / "log"
     script.write_text(SCRIPT, encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
-    command += ["--server.address", "127.0.0.1"]
-    address = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with open(log, "wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=2)
-                break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.25)
+    with serving(script, log) as address:
         yield address
-        assert "Traceback" not in log.read_text(), log.read_text()
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture
