@@ -146,7 +146,7 @@ def their_steps(model, options: Options) -> Callable[[], Iterator[None]]:
         token = torch.zeros(1, 1, dtype=torch.int64, device=options.device)
         cache = DynamicCache()
         while True:
-            model(token, past_key_values=cache)
+            model(token, cache=cache)
             yield
 
     return steps
