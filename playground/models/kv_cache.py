@@ -1,60 +1,25 @@
 """Keys and values of everything read so far: the State of a Transformer.
 
-A KVCache is a value, yet a step need not copy it. Relatives share one buffer, and each knows its
-own length; who appends writes into the room behind its parent, unless somebody who is still alive
-reads there: then it gets a copy. So a straight line of steps, undoing one, and rolling back a
-rejected draft copy nothing; two branches that are both kept cost one copy.
+A step appends to memory that relatives share; see `append_only.py`.
 """
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from weakref import WeakSet
 
 import torch
 from torch import Tensor
 
+from playground.models.append_only import AppendOnly
+
 FIRST_CAPACITY = 64  # tokens; doubled whenever it is used up, so a step costs O(1) on average
-
-
-class _Buffer:
-    """Memory (n_layer, 2, B, n_head, capacity, head_size), and who reads it up to where."""
-
-    def __init__(self, memory: Tensor):
-        self.memory = memory
-        fits = memory.dtype == torch.float32 and memory.device.type == "cpu"
-        self.array = memory.numpy() if fits else None  # the same memory, for kernels
-        self.readers: WeakSet[KVCache] = WeakSet()
-        self.taken = 0  # the longest reader that was; checked first, since it is cheap
-        self.lock = threading.Lock()  # sessions share nothing else, but a State may be shared
-
-    @property
-    def capacity(self) -> int:
-        return self.memory.shape[4]
-
-    def reader(self, length: int) -> KVCache:
-        """Return a State of the first `length` tokens; the caller holds the lock or is alone."""
-        self.taken = max(self.taken, length)
-        cache = KVCache(self, length)
-        self.readers.add(cache)
-        return cache
-
-    def claim(self, start: int, end: int) -> KVCache | None:
-        """Return the State that owns positions start..end, None if somebody reads behind start."""
-        with self.lock:
-            if end > self.capacity:
-                return None
-            if self.taken > start:  # perhaps only by the dead
-                self.taken = max(cache.length for cache in self.readers)
-            return self.reader(end) if self.taken <= start else None
 
 
 @dataclass(frozen=True, eq=False)  # readers are told apart by identity
 class KVCache:
     """State of B prefixes of `length` tokens."""
 
-    buffer: _Buffer
+    buffer: AppendOnly  # (n_layer, 2, B, n_head, capacity, head_size)
     length: int
 
     @classmethod
@@ -63,7 +28,14 @@ class KVCache:
     ) -> KVCache:
         """Return the State before the first token, on the device and in the dtype of `like`."""
         shape = (n_layer, 2, batch_size, n_head, FIRST_CAPACITY, head_size)
-        return _Buffer(like.new_empty(shape)).reader(0)
+        return cls._reader(AppendOnly(like.new_empty(shape), FIRST_CAPACITY), 0)
+
+    @classmethod
+    def _reader(cls, buffer: AppendOnly, length: int) -> KVCache:
+        """Return a State of the first `length` tokens; the caller holds the lock or is alone."""
+        cache = cls(buffer, length)
+        buffer.add(cache)
+        return cache
 
     @property
     def batch_size(self) -> int:
@@ -72,12 +44,12 @@ class KVCache:
     def reserve(self, new_tokens: int) -> KVCache:
         """Return a State of `length + new_tokens` whose new positions are the caller's to write."""
         end = self.length + new_tokens
-        if (cache := self.buffer.claim(self.length, end)) is not None:
+        if self.buffer.claim(self.length, cache := KVCache(self.buffer, end)):
             return cache
         capacity = self.buffer.capacity
         while capacity < end:
             capacity *= 2
-        return _Buffer(self._copy(capacity)).reader(end)
+        return self._reader(AppendOnly(self._copy(capacity), capacity), end)
 
     def _copy(self, capacity: int, rows: Tensor | None = None) -> Tensor:
         """Return memory of that capacity with the tokens (of those rows) that this State reads."""
@@ -101,7 +73,7 @@ class KVCache:
         if not 0 <= length <= self.length:
             raise ValueError(f"cut needs a length from 0 to {self.length}, got {length}")
         with self.buffer.lock:
-            return self.buffer.reader(length)
+            return self._reader(self.buffer, length)
 
     def slots(self, new_tokens: int) -> tuple[Tensor, ...]:
         """Return where each layer stores keys and values (2, B, H, N, D) of the newest tokens."""
@@ -118,7 +90,8 @@ class KVCache:
 
     def select(self, rows: Tensor) -> KVCache:
         """Return the State whose row i is this one's `rows[i]`."""
-        return _Buffer(self._copy(self.buffer.capacity, rows)).reader(self.length)
+        capacity = self.buffer.capacity
+        return self._reader(AppendOnly(self._copy(capacity, rows), capacity), self.length)
 
     @property
     def num_bytes(self) -> int:
