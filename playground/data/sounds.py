@@ -7,15 +7,29 @@ the same ones. All sounds are mono, at the sample rate that is asked for.
 from __future__ import annotations
 
 import gzip
+import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from playground.data.clips import NUMBERS, Sounds, Total, plain_words, split_sounds, trimmed
 from playground.data.text import DATA_DIR
-from playground.errors import DataError, PlaygroundError, PromptError, check_whole
+from playground.errors import (
+    CheckpointError,
+    DataError,
+    PlaygroundError,
+    PromptError,
+    check_whole,
+)
+from playground.tokenizers.audio import (
+    MAX_MODEL_RATE,
+    MIN_RATE,
+    AudioTokenizer,
+    read_sound,
+    to_flac,
+)
 
 SONIC_PI = Path("/usr/share/sonic-pi/samples")
 PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
@@ -26,8 +40,11 @@ LANGUAGES = ("en", "en_GB", "de", "nds", "es", "it", "pt_BR")  # those with a to
 MAX_TRANSCRIPTS = 2**20  # bytes, unpacked
 MAX_FILES = 20_000  # of a folder
 MAX_SECONDS = 60  # of one sound; what is longer is cut
-MAX_TOTAL_SECONDS = 7200
 MAX_TEXT = 500  # characters of a transcript
+MAX_CONFIG_BYTES = 16 * 2**20
+EXAMPLES = "examples.flac"  # in the folder of a checkpoint
+MAX_EXAMPLES = 12
+EXAMPLE_SECONDS = 2
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 PEAK = 0.9
 ONE_SHOT_SECONDS = 2.0
@@ -44,31 +61,6 @@ FAMILIES = {  # class: how its names begin; the first that fits counts
     "Robot or phone": r"(glitch|mehackit)_(robot|phone)",
     "Electronic": r"elec_",  # those that are none of the above
 }
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-NUMBERS = {
-    *DIGITS, "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
-    "eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
-    "ninety", "hundred", "thousand", "million", "billion",
-}  # fmt: skip
-MISSPELT = {"exclaimation": "exclamation", "fourtieth": "fortieth"}
-
-
-@dataclass(frozen=True, eq=False)
-class Sounds:
-    """Clips (T_i,) of float32 in [-1, 1], with what a model card must say about them."""
-
-    name: str
-    train: tuple[np.ndarray, ...]
-    train_labels: np.ndarray  # (N,) of `classes`
-    train_texts: tuple[str, ...]  # what is said in each; () where nothing says so
-    test: tuple[np.ndarray, ...]
-    test_labels: np.ndarray
-    test_texts: tuple[str, ...]
-    classes: tuple[str, ...]  # empty: all of one kind
-    sample_rate: int
-    split: str  # how the test clips were chosen
-    licence: str
-    source: str
 
 
 def instruments(data_dir: Path, sample_rate: int) -> Sounds:
@@ -78,11 +70,11 @@ def instruments(data_dir: Path, sample_rate: int) -> Sounds:
     for kind, pattern in enumerate(FAMILIES.values()):
         for file in [f for f in files if re.match(pattern, f.stem)]:
             files.remove(file)
-            clip = trimmed(_read(file, sample_rate), sample_rate, before=0.005, after=0.05)
+            clip = trimmed(_installed(file, sample_rate), sample_rate, before=0.005, after=0.05)
             if 0 < len(clip) <= ONE_SHOT_SECONDS * sample_rate:
                 clips.append(clip * (PEAK / np.abs(clip).max()))
                 labels.append(kind)
-    return _split(
+    return split_sounds(
         "Sonic Pi one-shots", clips, sample_rate, labels=labels, classes=tuple(FAMILIES),
         licence="CC0", source="Debian package sonic-pi-samples",
     )  # fmt: skip
@@ -91,8 +83,8 @@ def instruments(data_dir: Path, sample_rate: int) -> Sounds:
 def speech(data_dir: Path, sample_rate: int) -> Sounds:
     """Some 550 telephone prompts of one speaker, Allison Smith, with what she says."""
     spoken = _prompts()
-    return _split(
-        "Asterisk prompts", [_read(path, sample_rate) for path, _ in spoken], sample_rate,
+    return split_sounds(
+        "Asterisk prompts", [_installed(path, sample_rate) for path, _ in spoken], sample_rate,
         texts=[text for _, text in spoken], **ASTERISK,
     )  # fmt: skip
 
@@ -103,11 +95,11 @@ def words(data_dir: Path, sample_rate: int) -> Sounds:
     for path, transcript in _prompts():
         text = plain_words(transcript)
         if text and len(text.split()) <= 2:
-            clip = trimmed(_read(path, sample_rate), sample_rate, before=0.02, after=0.02)
+            clip = trimmed(_installed(path, sample_rate), sample_rate, before=0.02, after=0.02)
             if 0 < len(clip) <= WORD_SECONDS * sample_rate:
                 clips.append(clip)
                 texts.append(text)
-    return _split(
+    return split_sounds(
         "Asterisk words", clips, sample_rate, texts=texts, keep=NUMBERS, **ASTERISK,
     )  # fmt: skip
 
@@ -125,11 +117,11 @@ def letters(data_dir: Path, sample_rate: int) -> Sounds:
         for file in _listed(LETTERS / language / "alpha", "*.ogg", "klettres-data"):
             name = file.stem.lower()
             if re.fullmatch("[a-z]", name):
-                clip = trimmed(_read(file, sample_rate), sample_rate, before=0.02, after=0.02)
+                clip = trimmed(_installed(file, sample_rate), sample_rate, before=0.02, after=0.02)
                 if len(clip):
                     clips.append(clip * (PEAK / np.abs(clip).max()))
                     labels.append(ord(name) - ord("a"))
-    return _split(
+    return split_sounds(
         "KLettres letters", clips, sample_rate, labels=labels,
         classes=tuple("abcdefghijklmnopqrstuvwxyz"), licence="GPL-2+",
         source=f"Debian package klettres-data ({', '.join(LANGUAGES)})",
@@ -152,9 +144,13 @@ def load_sounds(name: str, data_dir: Path = DATA_DIR, *, sample_rate: int = 8000
 
     Raises:
         DataError: they are not there, or too many; the message names the package to install.
-        ConfigError: there is no such sample rate.
+        ConfigError: no model has that sample rate.
     """
-    check_whole("sample_rate", sample_rate, 1000, 48000)
+    check_whole("sample_rate", sample_rate, MIN_RATE, MAX_MODEL_RATE)
+    if name.startswith("hub:"):
+        from playground.data.parquet_sounds import hub_sounds  # which stands on this module
+
+        return hub_sounds(name, sample_rate)
     if name in SOURCES:
         return SOURCES[name](data_dir, sample_rate)
     return folder_of_sounds(Path(name), sample_rate)
@@ -171,14 +167,17 @@ def folder_of_sounds(folder: Path, sample_rate: int) -> Sounds:
     if len(files) > MAX_FILES:
         raise DataError(f"{folder} has {len(files)} sounds, more than {MAX_FILES}. Take fewer.")
     clips, kinds, texts, refused = [], [], [], []
+    total = Total(str(folder), sample_rate)
     for file in files:
         try:
-            clips.append(_read(file, sample_rate))
+            clip = read_sound(file, sample_rate, longest_seconds=MAX_SECONDS).samples
             texts.append(_transcript(file.with_suffix(".txt")))
-            kinds.append(file.relative_to(folder).parts[0] if file.parent != folder else "")
         except (PlaygroundError, OSError) as error:
             refused.append(f"{file.name}: {error}")
-        check_total(clips, sample_rate, str(folder))
+            continue
+        total.add(clip)
+        clips.append(clip)
+        kinds.append(file.relative_to(folder).parts[0] if file.parent != folder else "")
     if len(clips) < 10:
         why = f" The first that could not be read: {refused[0]}" if refused else ""
         raise DataError(
@@ -187,98 +186,84 @@ def folder_of_sounds(folder: Path, sample_rate: int) -> Sounds:
         )
     classes = tuple(sorted(set(kinds)))
     skipped = f" ({len(refused)} could not be read)" if refused else ""
-    return _split(
+    return split_sounds(
         folder.name, clips, sample_rate, labels=[classes.index(kind) for kind in kinds],
         classes=classes if len(classes) > 1 else (), texts=texts if all(texts) else (),
         licence="see the sounds' owner", source=f"a folder of the user's{skipped}",
     )  # fmt: skip
 
 
-def trimmed(
-    clip: np.ndarray, sample_rate: int, *, before: float, after: float, threshold: float = 0.01
-) -> np.ndarray:
-    """Cut off the silence at both ends, but for `before` and `after` seconds of it.
+def examples_of(sounds: Sounds) -> tuple[list[np.ndarray], list[int], list[str]]:
+    """Return at most 12 held-out clips (T_i,) of at most two seconds, their labels and texts.
 
-    Silent is what stays below `threshold` of the loudest sample. Empty if all is silent.
+    The classes come in turn: the first clip of each, then the second of each, and so on. Whole
+    clips come before longer ones, which are cut and without a text.
     """
-    loud = np.flatnonzero(np.abs(clip) > threshold * max(np.abs(clip).max(initial=0), 1e-3))
-    if not len(loud):
-        return clip[:0]
-    start, end = loud[0] - round(before * sample_rate), loud[-1] + 1 + round(after * sample_rate)
-    return clip[max(start, 0) : end]
-
-
-def plain_words(transcript: str) -> str:
-    """Return a transcript in the letters a-z, spaces and apostrophes; empty if it has others."""
-    if re.search(r"\b[A-Z]{2,}\b|\d\d", transcript):  # an abbreviation: who knows how it is read
-        return ""
-    text = re.sub(r"\[.*?\]", " ", transcript).lower()
-    text = re.sub(r"\d", lambda digit: DIGITS[int(digit[0])], text)
-    found = re.sub(r"[^a-z']+", " ", text).split()
-    return " ".join(MISSPELT.get(word, word) for word in found)
-
-
-def check_total(clips: Sequence[np.ndarray], sample_rate: int, what: str) -> None:
-    """Refuse more sound than fits in memory with all that is computed from it."""
-    if sum(map(len, clips)) > MAX_TOTAL_SECONDS * sample_rate:
-        raise DataError(
-            f"{what} has more than {MAX_TOTAL_SECONDS // 60} minutes of sound. Take fewer files."
-        )
-
-
-def hold_out(groups: Sequence, keep: Iterable = ()) -> np.ndarray:
-    """Return which of the sounds (N,) are held out: every tenth group, in order, whole.
-
-    A group's sounds are told apart by nothing that a model is told (a text said twice), so they
-    stay together. Those of `keep` are not counted.
-    """
-    kept = set(keep)
-    order = [group for group in dict.fromkeys(groups) if group not in kept]
-    chosen = set(order[9::10])
-    return np.array([group in chosen for group in groups], bool)
-
-
-def hold_out_of_classes(labels: np.ndarray) -> np.ndarray:
-    """Return which of the sounds (N,) are held out: one in ten of a class, one of a small one.
-
-    None of a class of fewer than five. Where a class begins to count depends on its number, so
-    that not all are of one speaker where each has spoken every class.
-    """
-    is_test = np.zeros(len(labels), bool)
+    longest, labels = EXAMPLE_SECONDS * sounds.sample_rate, sounds.test_labels
+    is_cut = np.array([len(clip) > longest for clip in sounds.test], bool)
+    turn = np.zeros(len(labels), np.int64)  # how many of its class stand before it
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        if len(members) >= 5:
-            is_test[members[(4 + label) % min(len(members), 10) :: 10]] = True
-    return is_test
+        turn[members[np.argsort(is_cut[members], kind="stable")]] = np.arange(len(members))
+    chosen = np.lexsort((labels, turn, is_cut))[:MAX_EXAMPLES]
+    texts = sounds.test_texts or [""] * len(labels)
+    return (
+        [sounds.test[i][:longest] for i in chosen],
+        labels[chosen].tolist(),
+        ["" if is_cut[i] else texts[i] for i in chosen],
+    )
 
 
-def _split(
-    name: str,
-    clips: Sequence[np.ndarray],
-    sample_rate: int,
-    *,
-    licence: str,
-    source: str,
-    labels: Sequence[int] = (),
-    classes: tuple[str, ...] = (),
-    texts: Sequence[str] = (),
-    keep: Iterable[str] = (),
-) -> Sounds:
-    """Hold a part of the clips out: by text where there are texts, else by class, else by order."""
-    labels = np.array(labels or [0] * len(clips), np.int64)
-    is_test, split = hold_out(range(len(clips))), "every tenth sound"
-    if texts:
-        is_test, split = hold_out(texts, keep), "every tenth text"
-        split += " that is no number (all numbers are trained on)" if keep else ""
-    elif classes and (by_class := hold_out_of_classes(labels)).any():
-        is_test, split = by_class, "one sound in ten of each class, at least one"
-    both = []
-    for part in (~is_test, is_test):
-        chosen = np.flatnonzero(part)
-        both.append(tuple(np.asarray(clips[i], np.float32) for i in chosen))
-        both.append(labels[chosen])
-        both.append(tuple(texts[i] for i in chosen) if texts else ())
-    return Sounds(name, *both, classes, sample_rate, split, licence, source)
+def write_examples(folder: Path, clips: Sequence[np.ndarray], sample_rate: int) -> list[int]:
+    """Write clips (T_i,), one after the other, to examples.flac; return their lengths.
+
+    `read_examples` wants the lengths in config.json as info["examples"]["lengths"].
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{EXAMPLES}.tmp"
+    temporary.write_bytes(to_flac(np.concatenate(clips), sample_rate))
+    temporary.replace(folder / EXAMPLES)
+    return [len(clip) for clip in clips]
+
+
+def read_examples(folder: Path, tokenizer: AudioTokenizer) -> list[np.ndarray] | None:
+    """Return real clips (T_i,) that the checkpoint's model has not heard.
+
+    None if the checkpoint comes without; `info["examples"]` of its config.json has their lengths,
+    labels and texts.
+
+    Raises:
+        CheckpointError: examples.flac is damaged, too large, or does not fit config.json.
+    """
+    path, remedy = folder / EXAMPLES, "Delete it, or train or download the checkpoint again."
+    try:
+        if not path.exists():
+            return None
+        longest = MAX_EXAMPLES * EXAMPLE_SECONDS + 1  # one more: too long a file is seen as such
+        samples = read_sound(path, tokenizer.sample_rate, longest_seconds=longest).samples
+        with (folder / "config.json").open("rb") as file:
+            lengths = json.loads(file.read(MAX_CONFIG_BYTES))["info"]["examples"]["lengths"]
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}). {remedy}") from error
+    except PromptError as error:
+        raise CheckpointError(f"{path}: {error} {remedy}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{folder / 'config.json'} does not say how long the clips of {EXAMPLES} are. {remedy}"
+        ) from error
+    most = EXAMPLE_SECONDS * tokenizer.sample_rate
+    is_list = isinstance(lengths, list) and 0 < len(lengths) <= MAX_EXAMPLES
+    if not is_list or not all(type(n) is int and 0 < n <= most for n in lengths):
+        raise CheckpointError(
+            f"{path} must hold 1 to {MAX_EXAMPLES} clips of 1 to {most:,} samples; config.json "
+            f"says {str(lengths)[:100]}. {remedy}"
+        )
+    if sum(lengths) != len(samples):
+        raise CheckpointError(
+            f"{path} has {len(samples):,} samples at {tokenizer.sample_rate:,} Hz; config.json "
+            f"says {sum(lengths):,}. {remedy}"
+        )
+    return np.split(samples, np.cumsum(lengths)[:-1])
 
 
 def _listed(folder: Path, pattern: str, package: str) -> list[Path]:
@@ -320,16 +305,9 @@ def _transcript(path: Path) -> str:
         return " ".join(file.read(MAX_TEXT).split())
 
 
-def _read(source: Path, sample_rate: int) -> np.ndarray:
-    """Return a file's samples (T,), mono, at that rate, at most MAX_SECONDS of them."""
-    import soundfile
-    import torch
-    from torchaudio.functional import resample
-
+def _installed(file: Path, sample_rate: int) -> np.ndarray:
+    """Return the samples (T,) of a package's file."""
     try:
-        with soundfile.SoundFile(source) as file:
-            rate = file.samplerate
-            samples = file.read(MAX_SECONDS * rate, dtype="float32", always_2d=True).mean(axis=1)
-    except soundfile.SoundFileError as error:
-        raise PromptError(f"The file is no sound ({error}).") from error
-    return resample(torch.from_numpy(samples), rate, sample_rate).numpy().clip(-1, 1)
+        return read_sound(file, sample_rate, longest_seconds=MAX_SECONDS).samples
+    except (PromptError, OSError) as error:
+        raise DataError(f"{file} is damaged. Install its package again. {error}") from error
