@@ -16,8 +16,10 @@ from playground.models.pixelrnn import (
     RowLSTMConfig,
 )
 from playground.models.rnn import LSTM, LSTMConfig
+from playground.models.samplernn import SampleRNN, SampleRNNConfig
 from playground.models.super_resolution import SuperResolution, SuperResolutionConfig
 from playground.models.transformer import Transformer, TransformerConfig
+from playground.models.wavenet import WaveNet, WaveNetConfig
 
 FAMILIES = {  # name in config.json: (config class, model class)
     "ngram": (NGramConfig, NGram),
@@ -27,5 +29,7 @@ FAMILIES = {  # name in config.json: (config class, model class)
     "gated-pixelcnn": (GatedPixelCNNConfig, GatedPixelCNN),
     "row-lstm": (RowLSTMConfig, RowLSTM),
     "diagonal-bilstm": (DiagonalBiLSTMConfig, DiagonalBiLSTM),
+    "samplernn": (SampleRNNConfig, SampleRNN),
     "super-resolution": (SuperResolutionConfig, SuperResolution),
+    "wavenet": (WaveNetConfig, WaveNet),
 }
