@@ -1,0 +1,176 @@
+"""Sound as numbers to draw and as small PNG pictures, without streamlit."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from playground.tokenizers.audio import mel_spectrogram
+
+INK = {"light": (0, 114, 178), "dark": (86, 180, 233)}
+GIVEN = {"light": (138, 148, 163), "dark": (138, 148, 163)}
+RANGE_DB = 80.0  # below the loudest: what is softer is drawn black
+SILENT_DB = -60.0  # a picture's loudest is at least this: noise of silence is not blown up
+_ANCHORS = (  # black to light yellow over blue, violet and orange: lightness rises all along
+    (8, 9, 22), (52, 26, 108), (150, 40, 116), (224, 92, 68), (246, 174, 70), (252, 244, 200),
+)  # fmt: skip
+
+
+def amplitudes(levels: int = 256) -> np.ndarray:
+    """Return the amplitude (levels,) in [-1, 1] of each mu-law level.
+
+    The inverse of ITU-T G.711's companding, as `AudioTokenizer.value` gives it.
+    """
+    steps = 2 * np.arange(levels) / (levels - 1) - 1
+    return np.sign(steps) * np.expm1(np.abs(steps) * np.log1p(levels - 1)) / (levels - 1)
+
+
+def amplitude_ticks(levels: int = 256) -> dict[int, str]:
+    """Return level -> amplitude in words, a few that stand evenly on a mu-law axis."""
+    mu = levels - 1
+    ticks = {}
+    for amplitude in (-1, -0.2, -0.03, 0, 0.03, 0.2, 1):
+        squashed = np.sign(amplitude) * np.log1p(mu * abs(amplitude)) / np.log1p(mu)
+        text = f"{amplitude:g}".replace("-", "\N{MINUS SIGN}")
+        ticks[int(np.floor((squashed + 1) / 2 * mu + 0.5))] = text
+    return ticks
+
+
+def amplitude_swatches(levels: int = 256) -> list[str]:
+    """Return a colour a level: violet below zero, grey at it, green above, stronger outwards."""
+    ends = np.array([[118, 42, 131], [27, 120, 55]], float)
+    middle = np.array([214, 217, 222], float)
+    steps = 2 * np.arange(levels) / (levels - 1) - 1
+    colors = middle + np.abs(steps)[:, None] * (ends[(steps > 0).astype(int)] - middle)
+    return [f"rgb({r} {g} {b})" for r, g, b in np.round(colors).astype(int).tolist()]
+
+
+def envelope(samples: np.ndarray, columns: int) -> np.ndarray:
+    """Return the least and the greatest (2, columns) of each column's samples.
+
+    Neighbouring columns share a sample, so that the drawing has no gaps between them.
+    """
+    samples = np.asarray(samples, np.float64)
+    if not len(samples):
+        return np.zeros((2, columns))
+    edges = np.linspace(0, len(samples), columns + 1)
+    starts = np.minimum(edges[:-1].astype(int), len(samples) - 1)
+    ends = np.clip(np.ceil(edges[1:]).astype(int) + 1, starts + 1, len(samples))
+    return np.array([[samples[a:b].min(), samples[a:b].max()]
+                     for a, b in zip(starts, ends, strict=True)]).T  # fmt: skip
+
+
+def waveform_picture(
+    samples: np.ndarray, width: int = 240, height: int = 48, theme: str = "light", kept: int = 0
+) -> bytes:
+    """Return a PNG of the waveform on a clear ground; the first `kept` samples are grey.
+
+    Args:
+        samples: (T,) in [-1, 1].
+        theme: "light" or "dark", of what it lies on.
+    """
+    low, high = envelope(samples, width)
+    middle = (height - 1) / 2
+    top = np.round(middle - np.clip(high, -1, 1) * middle).astype(int)
+    bottom = np.round(middle - np.clip(low, -1, 1) * middle).astype(int)
+    rows = np.arange(height)[:, None]
+    drawn = (rows >= top) & (rows <= bottom)
+    given = np.arange(width) < kept * width / max(1, len(samples))
+    picture = np.zeros((height, width, 4), np.uint8)
+    picture[..., :3] = np.where(given[:, None], GIVEN[theme], INK[theme])
+    picture[..., 3] = 255 * drawn
+    return _png(picture)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def oklab(rgb: np.ndarray) -> np.ndarray:
+    """Return sRGB colours (..., 3) of 0..255 in OKLab (Ottosson 2020), where distance is seen."""
+    c = np.asarray(rgb, np.float64) / 255
+    c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return np.cbrt(c @ _TO_LMS.T) @ _TO_LAB.T
+
+
+def _to_srgb(lab: np.ndarray) -> np.ndarray:
+    c = (lab @ np.linalg.inv(_TO_LAB).T) ** 3 @ np.linalg.inv(_TO_LMS).T
+    c = np.clip(c, 0, 1)
+    return np.where(c <= 0.0031308, 12.92 * c, 1.055 * c ** (1 / 2.4) - 0.055)
+
+
+_TO_LMS = np.array([
+    [0.4122214708, 0.5363325363, 0.0514459929],
+    [0.2119034982, 0.6806995451, 0.1073969566],
+    [0.0883024619, 0.2817188376, 0.6299787005],
+])  # fmt: skip
+_TO_LAB = np.array([
+    [0.2104542553, 0.7936177850, -0.0040720468],
+    [1.9779984951, -2.4285922050, 0.4505937099],
+    [0.0259040371, 0.7827717662, -0.8086757660],
+])  # fmt: skip
+
+
+@lru_cache(maxsize=4)
+def colour_map(count: int = 256) -> np.ndarray:
+    """Return (count, 3) uint8 from black to light yellow, equal steps of which look equal.
+
+    A line through a few anchors in OKLab, walked at an even pace.
+    """
+    anchors = oklab(np.array(_ANCHORS))
+    dense = np.linspace(0, len(anchors) - 1, 2001)
+    line = np.stack([np.interp(dense, np.arange(len(anchors)), a) for a in anchors.T], axis=1)
+    walked = np.concatenate([[0], np.linalg.norm(np.diff(line, axis=0), axis=1).cumsum()])
+    even = np.linspace(0, walked[-1], count)
+    lab = np.stack([np.interp(even, walked, part) for part in line.T], axis=1)
+    colors = np.round(255 * _to_srgb(lab)).astype(np.uint8)
+    colors.setflags(write=False)
+    return colors
+
+
+def spectrogram_picture(decibels: np.ndarray, high: float | None = None) -> tuple[bytes, float]:
+    """Return a PNG of (bands, frames) dB, low sounds below, and the dB of the brightest colour.
+
+    Args:
+        high: what is drawn brightest; None: the loudest there is. `RANGE_DB` below it is black.
+    """
+    top = float(high) if high is not None else max(SILENT_DB, float(decibels.max(initial=-np.inf)))
+    share = np.clip((np.nan_to_num(decibels, neginf=-1e9) - top) / RANGE_DB + 1, 0, 1)
+    return _png(colour_map()[np.round(255 * share).astype(int)][::-1]), top
+
+
+def mel_share(hertz: float, sample_rate: int) -> float:
+    """Return how far up a mel axis from 0 to sample_rate / 2 a frequency stands, 0 to 1."""
+    return float(np.log1p(hertz / 700) / np.log1p(sample_rate / 2 / 700))
+
+
+def hertz_ticks(sample_rate: int, wanted: Sequence[int] = (0, 250, 500, 1000, 2000, 4000, 8000)):
+    """Return [share of the height from below, words] for the mel axis of a spectrogram."""
+    return [[round(mel_share(f, sample_rate), 4), f"{f / 1000:g} kHz" if f >= 1000 else f"{f} Hz"]
+            for f in wanted if f <= sample_rate / 2]  # fmt: skip
+
+
+def spectrogram_data(
+    samples: np.ndarray, sample_rate: int, *, high: float | None = None, height: int = 160,
+    title: str = "", alt: str = "",
+) -> dict:  # fmt: skip
+    """Return what `sound_components.spectrogram` draws: a picture and its axes."""
+    samples = np.asarray(samples, np.float32)
+    seconds = len(samples) / sample_rate
+    bands = mel_spectrogram(samples, sample_rate) if len(samples) else np.zeros((1, 0))
+    picture, top = spectrogram_picture(bands, high) if bands.shape[1] else (b"", SILENT_DB)
+    stops = [f"rgb({r} {g} {b})" for r, g, b in colour_map()[::15].tolist()]
+    return {
+        "png": base64.b64encode(picture).decode(), "seconds": round(seconds, 6),
+        "height": height, "hertz": hertz_ticks(sample_rate), "stops": stops, "title": title,
+        "low": f"{top - RANGE_DB:.0f} dB".replace("-", "\N{MINUS SIGN}"),
+        "high": f"{top:.0f} dB".replace("-", "\N{MINUS SIGN}"),
+        "alt": alt or f"Mel spectrogram of {seconds:.2f} s of sound, 0 to {sample_rate // 2} Hz.",
+    }  # fmt: skip
