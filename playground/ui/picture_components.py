@@ -225,6 +225,7 @@ def levels_data(
     position: int | None,
     *,
     names: Sequence[str] | None = None,
+    ticks: Mapping[int, str] | None = None,
     title: str = "",
     facts: str = "",
     alt: str = "",
@@ -238,6 +239,7 @@ def levels_data(
         swatches: L colours as CSS writes them.
         position: of the decision, returned with a click; None: nothing can be taken.
         names: what the tip says of each level, for example "brightness 170".
+        ticks: level -> what the axis says there, for example amplitudes; None: level numbers.
     """
     logprobs = np.asarray(logprobs, np.float64)
     if logprobs.ndim != 2 or logprobs.shape[0] != len(stages):
@@ -254,6 +256,7 @@ def levels_data(
         "probs": np.round(probs, 6).tolist(), "taken": taken, "swatches": list(swatches),
         "removed": [np.flatnonzero(row).tolist() for row in gone & ~earlier],
         "names": None if names is None else list(names),
+        "ticks": None if ticks is None else [[level, text] for level, text in ticks.items()],
         "alt": alt or (f"Probabilities of {levels} levels after {stages[-1]}; the likeliest is "
                        f"{likeliest} with {probs[-1, likeliest]:.1%}."),
     }  # fmt: skip

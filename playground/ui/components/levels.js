@@ -140,11 +140,11 @@ function drawAxis(pen, { data, x, column, high }, wide, color) {
   pen.fillStyle = color
   pen.textBaseline = "middle"
   const each = column >= ROOMY ? Array.from({ length: count }, (_, i) => i) : tickLevels(count, wide)
-  for (const level of each) {
+  for (const [level, says] of data.ticks ?? each.map((level) => [level, String(level)])) {
     const middle = x(level) + column / 2
-    const wideText = pen.measureText(String(level)).width / 2
+    const wideText = pen.measureText(says).width / 2
     const at = Math.max(wideText, Math.min(wide - wideText, middle))
-    pen.fillText(String(level), at, high - TICKS / 2)
+    pen.fillText(says, at, high - TICKS / 2)
   }
   pen.globalAlpha = 1
 }
