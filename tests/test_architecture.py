@@ -101,6 +101,11 @@ def test_heavy_libraries_are_not_imported_on_the_way_to_the_first_page(path):
     assert not tops & {"transformers", "torchaudio"}
 
 
+def test_torchaudio_is_used_by_the_audio_tokenizer_alone():
+    users = [p for p in SOURCES if "torchaudio" in {n.split(".")[0] for n in imported(p)}]
+    assert users == [ROOT / "playground" / "tokenizers" / "audio.py"]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_modules_stay_short_enough_to_read(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())

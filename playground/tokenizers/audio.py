@@ -32,8 +32,9 @@ MIN_RATE, MAX_RATE = 1_000, 384_000  # Hz, of an upload
 MAX_MODEL_RATE = 48_000  # Hz, of a model
 MAX_CHANNELS = 64
 MAX_FRAMES = 2**24  # read or resampled to, whatever is asked for: 64 MB in mono
+UNKNOWN = 2**48  # frames; a stream that does not know its length claims more
 BLOCK_VALUES = 2**18  # decoded at once, all channels together
-MAX_KERNEL = 2**21  # values of a resampling filter
+MAX_KERNEL = 2**20  # values of a resampling filter
 MAX_NOT_NUMBERS = 0.1  # of the samples
 SILENCE = 2.0**-15  # one step of 16 bits
 LONGEST_SECONDS = 60.0
@@ -169,11 +170,11 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     import torchaudio
 
     # The filter has rate * new_rate values once the common factor is out: without a bound, 44,101
-    # Hz would take gigabytes. The nearest small fraction is less than one part in 10,000 off.
-    ratio = Fraction(rate, new_rate)
+    # Hz would take gigabytes. The nearest small fraction is less than 0.1 % off.
+    wave, ratio = _tensor(np.asarray(samples, np.float32)), Fraction(rate, new_rate)
     ratio = ratio.limit_denominator(max(1, math.isqrt(int(MAX_KERNEL / ratio))))
-    new = torchaudio.functional.resample(_tensor(samples), ratio.numerator, ratio.denominator)
-    return new.clamp_(-1, 1).numpy()  # the filter may overshoot
+    new = torchaudio.functional.resample(wave, ratio.numerator, ratio.denominator)
+    return new.clamp(-1, 1).numpy()  # the filter may overshoot
 
 
 def to_wav(samples: np.ndarray, sample_rate: int) -> bytes:
@@ -182,7 +183,7 @@ def to_wav(samples: np.ndarray, sample_rate: int) -> bytes:
 
 
 def to_flac(samples: np.ndarray, sample_rate: int) -> bytes:
-    """Return a FLAC file of the same."""
+    """Return a FLAC file of the same; of no samples no byte, since FLAC has no empty file."""
     return _write(samples, sample_rate, "FLAC")
 
 
@@ -219,10 +220,15 @@ def mel_spectrogram(
 def _bytes_of(source: bytes | Path) -> bytes:
     """Return the bytes of a file, if they are not too many."""
     if isinstance(source, Path):
-        if not source.is_file():
+        if not source.is_file():  # a pipe would be waited for
             raise PromptError(f"There is no file {source.name!r}. Choose a sound file that exists.")
-        with source.open("rb") as file:
-            source = file.read(MAX_BYTES + 1)
+        try:
+            with source.open("rb") as file:
+                source = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise PromptError(
+                f"The file {source.name!r} cannot be read ({error.strerror}). Choose another."
+            ) from error
     if not source:
         raise PromptError(f"The file is empty: it has 0 bytes, a sound has some. {NEXT_STEP}")
     if len(source) > MAX_BYTES:
@@ -239,22 +245,30 @@ def _decode_file(
     """Return the samples (T,) float32 of a file in mono, its rate and notes; T is bounded."""
     import soundfile
 
+    opened = False
     try:
         # From memory, without a name: libsndfile takes a file called .raw for samples alone.
         with soundfile.SoundFile(io.BytesIO(data)) as file:
+            opened = True
             _check_claims(file)
             rate, channels = file.samplerate, file.channels
             limit = min(int(longest_seconds * rate), MAX_FRAMES * rate // max(rate, new_rate))
             limit = max(1, limit)
             samples, n_bad = _read_mono(file, limit)
             more = file.frames > limit and len(samples) == limit
-            missing = min(file.frames, limit) - len(samples) if file.frames < 2**48 else 0
+            missing = min(file.frames, limit) - len(samples) if file.frames < UNKNOWN else 0
     except soundfile.LibsndfileError as error:
-        text = not any(byte < 9 for byte in data[:1000])
-        kind = "is text, not sound" if text else "is no sound, or damaged or cut short"
+        if opened:
+            what = "The sound is damaged or cut short"
+        elif "SF_INFO struct incomplete" in error.error_string:
+            what = "The sound claims a rate of 0 or no channel; both must be at least 1"
+        elif any(byte < 9 for byte in data[:1000]):
+            what = "The file is no sound or its header is damaged, whatever its name says"
+        else:
+            what = "The file is text, not sound, whatever its name says"
         raise PromptError(
-            f"The file {kind}, whatever its name says: {len(data):,} bytes, and their decoder says "
-            f"{error.error_string!r}. {NEXT_STEP}"
+            f"{what}: {len(data):,} bytes, and their decoder says {error.error_string!r}. "
+            f"{NEXT_STEP}"
         ) from error
     if not len(samples):
         raise PromptError(
@@ -272,7 +286,7 @@ def _decode_file(
     if channels > 1:
         notes.append(f"Mixed from {channels} channels to one.")
     if more:
-        notes.append(f"Only the first {len(samples) / rate:.3g} seconds were taken.")
+        notes.append(f"Only the first {round(len(samples) / rate, 3):g} seconds were taken.")
     if missing > 0:
         notes.append(f"The file is cut short: {missing:,} samples that it claims are missing.")
     return samples, rate, notes
@@ -332,4 +346,4 @@ def _count_bad(samples: np.ndarray) -> int:
 def _tensor(array: np.ndarray):
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))  # a copy only if need be
