@@ -125,11 +125,17 @@ def split_sounds(
     classes: tuple[str, ...] = (),
     texts: Sequence[str] = (),
     keep: Iterable[str] = (),
+    official: tuple[np.ndarray, str] | None = None,
 ) -> Sounds:
-    """Hold a part of the clips out: by text where there are texts, else by class, else by order."""
+    """Hold a part of the clips out: by text where there are texts, else by class, else by order.
+
+    `official` says which (N,) are held out where somebody has decided it, and who.
+    """
     labels = np.array(labels or [0] * len(clips), np.int64)
     is_test, split = hold_out(range(len(clips))), "every tenth sound"
-    if texts:
+    if official:
+        is_test, split = official
+    elif texts:
         is_test, split = hold_out(texts, keep), "every tenth text"
         split += " that is no number (all numbers are trained on)" if keep else ""
     elif classes and (by_class := hold_out_of_classes(labels)).any():

@@ -1,7 +1,8 @@
-"""Data sets of pictures as the Hub stores them: parquet files, a picture and its class a row.
+"""Data sets as the Hub stores them: parquet files, a picture (or sound) and its class a row.
 
 A picture is a column of structs {bytes, path} of which the bytes, an image file, are read; a path
 is never followed. Names of classes stand in the files' own metadata or in the README's.
+`parquet_sounds` reads sounds in the same way.
 """
 
 from __future__ import annotations
@@ -34,17 +35,26 @@ NATIVE_SIDE = 64  # pixels; larger pictures are made DEFAULT_SIZE unless told ot
 DEFAULT_SIZE = 32
 ROWS_AT_ONCE = 16  # a file may repeat one huge picture: this many are unpacked together
 GREY = ("1", "L", "LA", "I", "F")  # Pillow's modes, and those that begin so
+KINDS = {"image": "picture", "audio": "sound"}
+TEXTS = ("text", "transcription", "transcript", "sentence", "normalized_text")
 TEST = (("test", "testing"), ("validation", "valid", "val", "dev"))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a file keeps its pictures and classes."""
+    """Where a file keeps its pictures or sounds, their classes and texts."""
 
-    image: str  # the column
+    column: str  # of the pictures or sounds
     part: str  # what to read of it: "image.bytes", or the column itself
     label: str | None
     classes: tuple[str, ...]
+    text: str | None  # what is said in a sound
+
+    def named(self, labels: np.ndarray) -> tuple[str, ...]:
+        """Return the classes of labels (N,); () where they name none, or only one."""
+        classes = self.classes or tuple(str(n) for n in range(min(labels.max() + 1, MAX_CLASSES)))
+        fit = self.label is not None and labels.min() >= 0 and labels.max() < len(classes)
+        return classes if fit and len(classes) > 1 else ()
 
 
 def hub_pictures(address: str, size: int | None = None, channels: int | None = None) -> Pictures:
@@ -59,12 +69,12 @@ def hub_pictures(address: str, size: int | None = None, channels: int | None = N
     repository = find("dataset", *parse_address(address))
     train, test, split = splits_of(repository)
     paths = download(repository, train + test, MAX_DOWNLOAD_BYTES)
-    files = [_open(path, name) for path, name in zip(paths, train + test, strict=True)]
+    files = [open_file(path, name) for path, name in zip(paths, train + test, strict=True)]
     layout = layout_of(files[0].schema_arrow, repository)
     rows = sum(file.metadata.num_rows for file in files)
     if rows > MAX_PICTURES:
         raise DataError(
-            f"{_capital(repository.title)} has {rows:,} pictures; at most {MAX_PICTURES:,} are "
+            f"{capital(repository.title)} has {rows:,} pictures; at most {MAX_PICTURES:,} are "
             "read. Name a smaller one."
         )
     tokenizer = ImageTokenizer(*_shape(files[0], train[0], layout, size, channels))
@@ -80,19 +90,19 @@ def hub_pictures(address: str, size: int | None = None, channels: int | None = N
     if len(parts[0]) < 10:
         why = f" The first that could not be read: {refused[0]}" if refused else ""
         raise DataError(
-            f"{_capital(repository.title)} has {len(parts[0])} readable pictures to train on; "
+            f"{capital(repository.title)} has {len(parts[0])} readable pictures to train on; "
             f"at least 10 are needed.{why} Name another one."
         )
     if not len(parts[2]):
         parts, split = hold_out(*parts[:2]), "every tenth picture"
     labels = np.concatenate((parts[1], parts[3]))
-    classes = layout.classes or tuple(str(n) for n in range(min(labels.max() + 1, MAX_CLASSES)))
-    if layout.label is None or labels.min() < 0 or labels.max() >= len(classes):
-        classes, parts = (), [parts[0], parts[1] * 0, parts[2], parts[3] * 0]
+    classes = layout.named(labels)
+    if not classes:
+        parts = [parts[0], parts[1] * 0, parts[2], parts[3] * 0]
     skipped = f", {len(refused)} pictures could not be read" if refused else ""
     return Pictures(
-        repository.name, *parts, classes if len(classes) > 1 else (), split,
-        _plain(repository.card.get("license") or "see the data set's card"),
+        repository.name, *parts, classes, split,
+        plain(repository.card.get("license") or "see the data set's card"),
         f"{PREFIX}{repository.name}@{repository.commit[:40]}{skipped}",
     )  # fmt: skip
 
@@ -105,7 +115,7 @@ def splits_of(repository: Repository) -> tuple[list[str], list[str], str]:
     parquet = sorted(name for name in repository.sizes if name.endswith(".parquet"))
     if not parquet:
         raise DataError(
-            f"{_capital(repository.title)} has no parquet files, and its code is not run. The "
+            f"{capital(repository.title)} has no parquet files, and its code is not run. The "
             f"Hub keeps a converted copy of many: {PREFIX}{repository.name}@refs/convert/parquet"
         )
     splits: dict[str, list[str]] = {}
@@ -137,33 +147,36 @@ def _data_files(card: dict) -> Iterator[tuple[str, str]]:
                     yield split, pattern.removeprefix("./")
 
 
-def layout_of(schema: pa.Schema, repository: Repository) -> Layout:
-    """Find the column of pictures, and the whole numbers that are their classes."""
-    images, named = _features(schema, repository.card)
-    for field in schema:
+def layout_of(schema: pa.Schema, repository: Repository, kind: str = "image") -> Layout:
+    """Find the column of pictures (or "audio"), and the whole numbers that are their classes."""
+    columns, named = features_of(schema, repository.card, kind)
+    for field in sorted(schema, key=lambda field: field.name not in columns):
         if pa.types.is_struct(field.type):
             bytes_at = field.type.get_field_index("bytes")
             if bytes_at >= 0 and _is_binary(field.type.field(bytes_at).type):
-                image, part = field.name, f"{field.name}.bytes"
+                column, part = field.name, f"{field.name}.bytes"
                 break
-        elif field.name in images and _is_binary(field.type):
-            image, part = field.name, field.name
+        elif field.name in columns and _is_binary(field.type):
+            column, part = field.name, field.name
             break
     else:
         raise DataError(
-            f"{_capital(repository.title)} has no column of pictures, only "
-            f"{', '.join(f'{f.name} ({f.type})' for f in schema)[:300]}. A picture is a struct "
-            "with the bytes of an image file. Name another data set."
+            f"{capital(repository.title)} has no column of {KINDS[kind]}s, only "
+            f"{', '.join(f'{f.name} ({f.type})' for f in schema)[:300]}. A {KINDS[kind]} is a "
+            f"struct with the bytes of an {kind} file. Name another data set."
         )
     whole = [field.name for field in schema if pa.types.is_integer(field.type)]
     candidates = [n for n in ("label", "labels") if n in whole]
     candidates += [name for name in named if name in whole]
     label = next(iter(candidates), None)
-    return Layout(image, part, label, named.get(label, ()))
+    text = next((f.name for f in schema if f.name in TEXTS and pa.types.is_string(f.type)), None)
+    return Layout(column, part, label, named.get(label, ()), text)
 
 
-def _features(schema: pa.Schema, card: dict) -> tuple[set[str], dict[str, tuple[str, ...]]]:
-    """Return the columns said to be pictures, and the names of classes by column."""
+def features_of(
+    schema: pa.Schema, card: dict, kind: str
+) -> tuple[set[str], dict[str, tuple[str, ...]]]:
+    """Return the columns said to be of that kind, and the names of classes by column."""
     found: dict[str, Any] = {}
     infos = [info for info in _listed(card.get("dataset_info")) if isinstance(info, dict)]
     for info in infos[:1]:
@@ -176,41 +189,44 @@ def _features(schema: pa.Schema, card: dict) -> tuple[set[str], dict[str, tuple[
             found |= json.loads(text)["info"]["features"]
         except (ValueError, KeyError, TypeError, RecursionError):
             pass  # a file without, or of another writer
-    images, named = set(), {}
-    for column, kind in found.items():
-        if kind == "image" or (isinstance(kind, dict) and kind.get("_type") == "Image"):
-            images.add(column)
-        if isinstance(kind, dict):
-            names = (kind.get("class_label") or kind) if kind.get("_type") != "Image" else {}
+    columns, named = set(), {}
+    for column, told in found.items():
+        type_ = told.get("_type") if isinstance(told, dict) else None
+        if told == kind or type_ == kind.capitalize():
+            columns.add(column)
+        elif isinstance(told, dict):
+            names = told.get("class_label") or told
             names = names.get("names") if isinstance(names, dict) else None
             names = list(names.values()) if isinstance(names, dict) else _listed(names)
             if 0 < len(names) <= MAX_CLASSES:
-                named[column] = tuple(_plain(name) for name in names)
-    return images, named
+                named[column] = tuple(plain(name) for name in names)
+    return columns, named
 
 
-def _open(path: Path, name: str) -> pq.ParquetFile:
-    with _readable(name):
+def open_file(path: Path, name: str) -> pq.ParquetFile:
+    with readable(name):
         return pq.ParquetFile(path)
 
 
-def _rows(file: pq.ParquetFile, name: str, layout: Layout) -> Iterator[tuple[bytes | None, int]]:
-    """Yield the image file and the class of each row; -1 for what can be none."""
-    columns = [layout.part] + ([layout.label] if layout.label else [])
+def rows_of(
+    file: pq.ParquetFile, name: str, layout: Layout
+) -> Iterator[tuple[bytes | None, int, str]]:
+    """Yield the file's bytes, the class and the text of each row; -1 for what can be no class."""
+    columns = [part for part in (layout.part, layout.label, layout.text) if part]
     batches = file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False)
     while True:
-        with _readable(name):
+        with readable(name):
             batch = next(batches, None)
             if batch is None:
                 return
-            pictures = batch.column(layout.image)
-            if pa.types.is_struct(pictures.type):
-                [pictures] = pictures.flatten()
-            images = pictures.to_pylist()
-            labels = batch.column(layout.label).to_pylist() if layout.label else []
+            structs = batch.column(layout.column)
+            if pa.types.is_struct(structs.type):
+                [structs] = structs.flatten()
+            found = structs.to_pylist()
+            labels = batch.column(layout.label).to_pylist() if layout.label else [0] * len(found)
+            texts = batch.column(layout.text).to_pylist() if layout.text else [""] * len(found)
         labels = [label if label in range(MAX_CLASSES) else -1 for label in labels]
-        labels = labels or [0] * len(images)
-        yield from zip(images, labels, strict=True)
+        yield from zip(found, labels, [text or "" for text in texts], strict=True)
 
 
 def _decoded(
@@ -223,7 +239,7 @@ def _decoded(
     """Return the pictures (N, H, W, channels) and labels (N,) of files; note what is refused."""
     pixels, labels = [], []
     for file, name in zip(files, names, strict=True):
-        for number, (data, label) in enumerate(_rows(file, name, layout)):
+        for number, (data, label, _) in enumerate(rows_of(file, name, layout)):
             try:
                 pixels.append(tokenizer.prepare(data or b"").pixels)
                 labels.append(label)
@@ -238,7 +254,7 @@ def _shape(
     file: pq.ParquetFile, name: str, layout: Layout, size: int | None, channels: int | None
 ) -> tuple[int, int, int]:
     """Return the height, width and channels that all pictures get: those of the first, or asked."""
-    for data, _ in _rows(file, name, layout):
+    for data, _, _ in rows_of(file, name, layout):
         try:
             image, _ = open_bounded(data or b"")
         except PlaygroundError:
@@ -251,7 +267,7 @@ def _shape(
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
+def readable(name: str) -> Iterator[None]:
     """Say which file is damaged, whatever its reader raises."""
     try:
         yield
@@ -266,7 +282,7 @@ def _is_binary(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
     """Return a text as a sentence begins; `capitalize` would change the names in it too."""
     return text[0].upper() + text[1:]
 
@@ -275,6 +291,6 @@ def _listed(value: Any) -> list:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """Return a text of somebody else's on one line, fit for a table of a model card."""
     return " ".join(str(value).replace("|", "/").split())[:MAX_NAME]
