@@ -64,7 +64,9 @@ class AudioTokenizer:
         self.sample_rate, self.levels = sample_rate, levels
         self.bos_token = levels
         self.vocab_size = levels + 1
-        self._values = mu_law_decoding(_tensor(np.arange(levels)), levels).numpy()
+        # In doubles: in floats, the levels of full scale can come out a little beyond it.
+        values = mu_law_decoding(_tensor(np.arange(levels, dtype=np.float64)), levels)
+        self._values = values.numpy().astype(np.float32)
 
     def quantise(self, samples: np.ndarray) -> np.ndarray:
         """Return the levels (T,) uint8 of samples (T,); beyond [-1, 1] the outermost.
