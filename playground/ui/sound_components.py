@@ -14,7 +14,7 @@ import streamlit as st
 from playground.tokenizers.audio import to_wav
 from playground.ui.components import source
 from playground.ui.picture_components import pack
-from playground.ui.sound_pictures import amplitude_ticks, spectrogram_data, waveform_picture
+from playground.ui.sound_pictures import amplitude_ticks, spectrogram_data
 
 NOTHING = 255  # where a colour says nothing
 LEAST_P = 1e-4  # a probability that is drawn weakest, and all below it
@@ -43,7 +43,8 @@ _waveform = st.components.v2.component(
 <span class="has-kept" hidden><i class="key given"></i>given by you</span>
 <span class="has-marks" hidden><i class="key mark"></i><span class="marks-title"></span></span>
 <span class="has-reads" hidden><i class="key read"></i>read by the model</span>
-<span class="hint">drag moves, Ctrl + wheel zooms</span>
+<span class="hint fine">drag moves, Ctrl + wheel zooms</span>
+<span class="hint coarse">drag moves, two fingers zoom</span>
 </div>{_TIP}</div>""",
     css=_SHARED_CSS + source("waveform.css"),
     js=_SHARED_JS + source("waveform.js"),
@@ -69,7 +70,7 @@ _tree = st.components.v2.component(
 
 _spectrogram = st.components.v2.component(
     "playground_spectrogram",
-    html="""<div class="host"><p class="title"></p>
+    html="""<div class="host"><p class="title"></p><img class="wave" alt="" hidden>
 <div class="plot"><div class="hertz" aria-hidden="true"></div><img class="picture" alt="">
 <div class="seconds" aria-hidden="true"></div></div>
 <div class="legend" aria-hidden="true"><span><span class="low"></span><i class="ramp"></i>
@@ -329,7 +330,7 @@ def dilation_tree(
     data = tree_data(part, kernel_size, cursor=cursor, sample_rate=sample_rate, top=at,
                      title=title)  # fmt: skip
     _tree(key=key, data=data)
-    st.caption(tree_caption(dilations, part, kernel_size, sample_rate))
+    st.caption(tree_caption(dilations, part, kernel_size, sample_rate, cursor))
 
 
 def tree_data(
@@ -350,18 +351,22 @@ def tree_data(
 
 
 def tree_caption(
-    dilations: Sequence[int], shown: Sequence[int], kernel_size: int, sample_rate: int
+    dilations: Sequence[int], shown: Sequence[int], kernel_size: int, sample_rate: int, cursor: int
 ) -> str:
-    """Say how far the layers that are drawn reach, and how far all of them do."""
+    """Say how far the layers that are drawn reach, how far all do, and what lies before 0."""
+
+    def field(part: Sequence[int]) -> int:
+        return 1 + (kernel_size - 1) * sum(part)
 
     def says(part: Sequence[int]) -> str:
-        field = 1 + (kernel_size - 1) * sum(part)
-        return f"{field:,} samples, {1000 * field / sample_rate:.1f} ms"
+        return f"{field(part):,} samples, {1000 * field(part) / sample_rate:.1f} ms"
 
-    reach = f"Receptive field of all {len(dilations)} layers: {says(dilations)}."
-    if len(shown) == len(dilations):
-        return reach
-    return f"The {len(shown)} layers drawn reach over {says(shown)}. {reach}"
+    told = f"Receptive field of all {len(dilations)} layers: {says(dilations)}."
+    if len(shown) != len(dilations):
+        told = f"The {len(shown)} layers drawn reach over {says(shown)}. {told}"
+    if field(shown) > cursor:
+        told += " Faint: before the sound begins, where there is nothing to read."
+    return told
 
 
 def spectrogram(
@@ -369,18 +374,22 @@ def spectrogram(
     sample_rate: int,
     *,
     key: str,
-    high: float | None = None,
     height: int = 160,
+    waveform: bool = False,
+    kept: int = 0,
+    legend: bool = True,
     title: str = "",
     alt: str = "",
 ) -> None:
     """Draw the mel spectrogram of (T,) samples in [-1, 1], axes in Hz and s.
 
     Args:
-        high: dB of the brightest colour, to compare several; None: the loudest of this one.
+        waveform: whether a small one stands above it; its first `kept` samples are grey.
+        legend: whether the colours are told; they are the same for every sound.
     """
-    _spectrogram(key=key, data=spectrogram_data(samples, sample_rate, high=high, height=height,
-                                                title=title, alt=alt))  # fmt: skip
+    data = spectrogram_data(samples, sample_rate, height=height, waveform=waveform, kept=kept,
+                            legend=legend, title=title, alt=alt)  # fmt: skip
+    _spectrogram(key=key, data=data)
 
 
 def player_grid():
@@ -396,19 +405,18 @@ def player_card(
     title: str,
     figures: str = "",
     kept: int = 0,
-    high: float | None = None,
 ) -> None:
     """Draw a sound to hear: title, waveform, spectrogram, player and a line of figures.
 
     Args:
+        samples: (T,) in [-1, 1]; where T is 0 there is no player.
+        figures: a caption, read as Markdown.
         kept: how many samples were given: grey in the waveform.
-        high: see `spectrogram`.
     """
-    theme = "dark" if st.context.theme.type == "dark" else "light"
     with st.container(border=True, key=key):
-        st.markdown(f"**{title}**")
-        st.image(waveform_picture(samples, 360, 64, theme, kept), width="stretch")
-        spectrogram(samples, sample_rate, key=f"{key}_spectrogram", high=high, height=96)
-        st.audio(to_wav(samples, sample_rate), format="audio/wav")
+        spectrogram(samples, sample_rate, key=f"{key}_spectrogram", height=96, waveform=True,
+                    kept=kept, legend=False, title=title)  # fmt: skip
+        if len(samples):
+            st.audio(to_wav(samples, sample_rate), format="audio/wav", alt=title)
         if figures:
             st.caption(figures)

@@ -10,12 +10,11 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from playground.tokenizers.audio import mel_spectrogram
+from playground.tokenizers.audio import FLOOR_DB, mel_spectrogram
 
 INK = {"light": (0, 114, 178), "dark": (86, 180, 233)}
+WAVE_HEIGHT = 48  # pixels of a waveform above a spectrogram
 GIVEN = {"light": (138, 148, 163), "dark": (138, 148, 163)}
-RANGE_DB = 80.0  # below the loudest: what is softer is drawn black
-SILENT_DB = -60.0  # a picture's loudest is at least this: noise of silence is not blown up
 _ANCHORS = (  # black to light yellow over blue, violet and orange: lightness rises all along
     (8, 9, 22), (52, 26, 108), (150, 40, 116), (224, 92, 68), (246, 174, 70), (252, 244, 200),
 )  # fmt: skip
@@ -135,15 +134,13 @@ def colour_map(count: int = 256) -> np.ndarray:
     return colors
 
 
-def spectrogram_picture(decibels: np.ndarray, high: float | None = None) -> tuple[bytes, float]:
-    """Return a PNG of (bands, frames) dB, low sounds below, and the dB of the brightest colour.
+def spectrogram_picture(decibels: np.ndarray) -> bytes:
+    """Return a PNG of (bands, frames) dB, low sounds below: FLOOR_DB is black, 0 dB brightest.
 
-    Args:
-        high: what is drawn brightest; None: the loudest there is. `RANGE_DB` below it is black.
+    The scale is that of every sound, so that a soft one looks soft beside a loud one.
     """
-    top = float(high) if high is not None else max(SILENT_DB, float(decibels.max(initial=-np.inf)))
-    share = np.clip((np.nan_to_num(decibels, neginf=-1e9) - top) / RANGE_DB + 1, 0, 1)
-    return _png(colour_map()[np.round(255 * share).astype(int)][::-1]), top
+    share = np.clip(1 - np.asarray(decibels) / FLOOR_DB, 0, 1)
+    return _png(colour_map()[np.round(255 * share).astype(int)][::-1])
 
 
 def mel_share(hertz: float, sample_rate: int) -> float:
@@ -158,19 +155,25 @@ def hertz_ticks(sample_rate: int, wanted: Sequence[int] = (0, 250, 500, 1000, 20
 
 
 def spectrogram_data(
-    samples: np.ndarray, sample_rate: int, *, high: float | None = None, height: int = 160,
-    title: str = "", alt: str = "",
+    samples: np.ndarray, sample_rate: int, *, height: int = 160, waveform: bool = False,
+    kept: int = 0, legend: bool = True, title: str = "", alt: str = "",
 ) -> dict:  # fmt: skip
-    """Return what `sound_components.spectrogram` draws: a picture and its axes."""
+    """Return what `sound_components.spectrogram` draws: pictures and their axes."""
     samples = np.asarray(samples, np.float32)
     seconds = len(samples) / sample_rate
-    bands = mel_spectrogram(samples, sample_rate) if len(samples) else np.zeros((1, 0))
-    picture, top = spectrogram_picture(bands, high) if bands.shape[1] else (b"", SILENT_DB)
-    stops = [f"rgb({r} {g} {b})" for r, g, b in colour_map()[::15].tolist()]
+    waves = {}
+    if waveform:
+        waves = {theme: _base64(waveform_picture(samples, 360, WAVE_HEIGHT, theme, kept))
+                 for theme in INK}  # fmt: skip
     return {
-        "png": base64.b64encode(picture).decode(), "seconds": round(seconds, 6),
-        "height": height, "hertz": hertz_ticks(sample_rate), "stops": stops, "title": title,
-        "low": f"{top - RANGE_DB:.0f} dB".replace("-", "\N{MINUS SIGN}"),
-        "high": f"{top:.0f} dB".replace("-", "\N{MINUS SIGN}"),
+        "png": _base64(spectrogram_picture(mel_spectrogram(samples, sample_rate))),
+        "seconds": round(seconds, 6), "height": height, "hertz": hertz_ticks(sample_rate),
+        "stops": [f"rgb({r} {g} {b})" for r, g, b in colour_map()[::15].tolist()],
+        "low": f"{FLOOR_DB:.0f} dB".replace("-", "\N{MINUS SIGN}"), "high": "0 dB",
+        "waves": waves, "wave_height": WAVE_HEIGHT, "legend": legend, "title": title,
         "alt": alt or f"Mel spectrogram of {seconds:.2f} s of sound, 0 to {sample_rate // 2} Hz.",
     }  # fmt: skip
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -42,9 +42,9 @@ function draw(canvas, state, wide) {
   const ring = (column, color, casing) => {
     if (column < 0 || column >= data.count) return
     const path = new Path2D()
-    const least = Math.max(each, 4)
+    const least = Math.max(each, 5)
     path.rect(left + (column + 0.5) * each - least / 2, TOP, least, PLOT)
-    strokeCased(pen, path, color, casing, 1.5)
+    strokeCased(pen, path, color, casing, 1)
   }
   if (Number.isInteger(data.cursor)) ring(data.cursor - data.first, CURSOR, "rgb(255 255 255 / 70%)")
   if (near >= 0) ring(near, "#fff", "rgb(17 24 32 / 85%)")

@@ -50,6 +50,13 @@ function cross(pen, x, y, size) {
   pen.stroke()
 }
 
+// A column from one point of the screen to another, so that no seams show between neighbours.
+function onPoints(x, level) {
+  const dense = window.devicePixelRatio || 1
+  const [from, to] = [x(level), x(level + 1)].map((at) => Math.round(at * dense) / dense)
+  return [from, Math.max(1 / dense, to - from)]
+}
+
 function drawBars(pen, { data, stage, removed, x, column }) {
   const probs = data.probs[stage]
   const most = Math.max(1e-12, ...probs)
@@ -59,7 +66,7 @@ function drawBars(pen, { data, stage, removed, x, column }) {
     const p = gone ? data.probs[Math.max(0, stage - 1)][level] : probs[level]
     if (!p) continue
     const high = Math.max(1, PLOT * Math.min(1, p / most))
-    const left = x(level) + gap, wide = Math.max(0.8, column - 2 * gap)
+    const [left, wide] = gap ? [x(level) + gap, Math.max(0.8, column - 2 * gap)] : onPoints(x, level)
     if (gone && column > 6) {
       pen.fillStyle = "rgb(138 148 163 / 12%)"
       pen.fillRect(left, BASE - high, wide, high)
@@ -130,7 +137,8 @@ function drawAxis(pen, { data, x, column, high }, wide, color) {
   const count = data.probs[0].length
   data.swatches.forEach((swatch, level) => {
     pen.fillStyle = swatch
-    pen.fillRect(x(level), BASE + 3, column + (column < 4 ? 0.5 : 0), SWATCH)
+    const [left, across] = onPoints(x, level)
+    pen.fillRect(left, BASE + 3, across, SWATCH)
   })
   pen.strokeStyle = color
   pen.globalAlpha = 0.25

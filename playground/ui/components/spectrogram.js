@@ -1,4 +1,9 @@
 // The picture of a mel spectrogram with axes: frequencies beside it, time below.
+function show(image, bytes) {
+  const link = `data:image/png;base64,${bytes}`
+  if (image.getAttribute("src") !== link) image.src = link
+}
+
 export default function (component) {
   const { data, parentElement } = component
   const host = parentElement.querySelector(".host")
@@ -10,9 +15,12 @@ export default function (component) {
   host.querySelector(".ramp").style.background = `linear-gradient(90deg, ${data.stops})`
   picture.style.height = `${data.height}px`
   picture.alt = data.alt
-  const link = data.png ? `data:image/png;base64,${data.png}` : ""
-  if (link && picture.getAttribute("src") !== link) picture.src = link
-  if (!link) picture.removeAttribute("src")
+  show(picture, data.png)
+  const wave = host.querySelector(".wave")
+  const drawn = data.waves[isDark(host) ? "dark" : "light"]
+  wave.hidden = !drawn // its numbers are those of the picture: it has no words of its own
+  if (drawn) show(wave, drawn)
+  host.querySelector(".legend").hidden = !data.legend
 
   const label = (text, className = "") => {
     const made = element("span", className)

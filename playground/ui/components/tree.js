@@ -1,7 +1,8 @@
 // The layers of a WaveNet as its paper draws them: a row a layer, the input below, and a line for
 // every sample that a node reads. One path a row: a receptive field has thousands of lines.
 const SPACE = "http://www.w3.org/2000/svg"
-const ROW = 26, TALL = 300, TOP = 14, AXIS = 34, NAMES = 58 // pixels
+const ROW = 52, LEAST_ROW = 16, TALL = 320, TOP = 26, AXIS = 34, NAMES = 84 // pixels
+const COVERED = 0.3 // of a row that its lines may darken
 
 function shape(tag, attributes, text) {
   const made = document.createElementNS(SPACE, tag)
@@ -14,7 +15,7 @@ function draw(host, data) {
   const wide = host.clientWidth
   if (wide < 80) return
   const depth = data.rows.length - 1
-  const row = Math.max(16, Math.min(ROW * 2, TALL / depth))
+  const row = Math.max(LEAST_ROW, Math.min(ROW, TALL / depth))
   const left = NAMES, right = wide - RIGHT - 6
   const field = Math.max(2, data.rows.at(-1).at(-1) + 1)
   const each = (right - left) / (field - 1)
@@ -26,16 +27,16 @@ function draw(host, data) {
   const size = Math.max(1, Math.min(7, each * 0.7))
   const first = data.cursor - 1 // the sample of the nodes furthest right
   for (let r = 0; r < depth; r++) {
-    let path = ""
+    let path = "", length = 0
     for (const offset of data.rows[r]) {
       for (let tap = 0; tap < data.kernel_size; tap++) {
         path += `M${n(x(offset))} ${n(y(r))}L${n(x(offset + tap * data.dilations[r]))} ${n(y(r + 1))}`
+        length += Math.hypot(tap * data.dilations[r] * each, row)
       }
     }
-    const many = data.rows[r].length
+    const area = row * Math.max(row, data.rows[r + 1].at(-1) * each)
     svg.append(shape("path", {
-      class: "edges", d: path, "stroke-width": many > 128 ? 0.5 : 1,
-      opacity: Math.max(0.16, Math.min(0.75, 60 / many)),
+      class: "edges", d: path, opacity: Math.max(0.03, Math.min(0.75, (COVERED * area) / length)),
     }))
   }
   data.rows.forEach((offsets, r) => {
@@ -56,9 +57,10 @@ function draw(host, data) {
     svg.append(label)
     if (r < depth) {
       const says = `${data.dilations[r]}`
-      svg.append(shape("text", { x: NAMES - 8, y: y(r) + row / 2 + 4, "text-anchor": "end" }, says))
+      svg.append(shape("text", { x: NAMES - 14, y: y(r) + row / 2 + 4, "text-anchor": "end" }, says))
     }
   })
+  svg.append(shape("text", { x: NAMES - 14, y: 10, "text-anchor": "end" }, "dilation"))
   svg.append(shape("circle", { class: "top", cx: x(0), cy: y(0), r: 5 }))
   const { ticks, unit } = timeTicks(-(field - 1) / data.sample_rate, 0, Math.max(2, (right - left) / 80))
   for (const [at, says] of ticks) {
@@ -66,7 +68,7 @@ function draw(host, data) {
     svg.append(shape("line", { class: "tick", x1: place, x2: place, y1: y(depth) + 6, y2: y(depth) + 11 }))
     svg.append(shape("text", { x: place, y: y(depth) + 22, "text-anchor": "middle" }, says))
   }
-  svg.append(shape("text", { x: 0, y: y(depth) + 22 }, unit))
+  svg.append(shape("text", { x: 0, y: y(depth) + 22 }, `time (${unit})`))
   host.querySelector(".drawing").replaceChildren(svg)
   svg.dataset.rows = data.rows.length // told when they are drawn
   return { x, each, left, right, first }
