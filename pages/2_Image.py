@@ -29,7 +29,7 @@ with st.sidebar:
     except PlaygroundError as error:
         st.error(controls.plain(str(error)))
         st.stop()
-doing = image_controls.mode_picker()
+doing = controls.mode_picker(image_controls.MODES)
 notes_slot = st.container()
 canvas = image_actions.canvas_tokens(setting.loaded.tokenizer)
 if doing == "Complete":

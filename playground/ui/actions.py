@@ -15,6 +15,8 @@ from playground.ui.state import Session
 
 TICK_S = 0.15  # of computing in one tick of Run
 LONGEST_S = 1.0  # of Play, whose ticks decide whole rows
+BURST_S = 0.05  # of computing in one go, which holds a turn
+MOST_AT_ONCE = 2048  # tokens in one go
 
 
 def open_session(
@@ -102,8 +104,23 @@ def set_pace(session: Session, pace: str) -> None:
     session.pace = "still" if session.pace == pace else pace
 
 
-def tick(session: Session, lane: Lane, length: int, at_once: int = 1) -> None:
-    """Go on by `at_once` tokens (play) or by as many as fit into a tick (run)."""
+def one_step(stepper: Stepper, lane: Lane, count: int) -> int:
+    """Decide the next token, whatever `count` is; return how many were decided."""
+    return int(stepper.step(lane))
+
+
+def tick(
+    session: Session,
+    lane: Lane,
+    length: int,
+    at_once: int = 1,
+    advance: Callable[[Stepper, Lane, int], int] = one_step,
+) -> None:
+    """Go on by `at_once` tokens (play) or by as many as fit into a tick (run).
+
+    `advance` decides up to as many tokens as it is told, and says how many it has; it is told more
+    while that is done in no time.
+    """
     if session.pace == "still":
         return
     deadline = time.monotonic() + (TICK_S if session.pace == "run" else LONGEST_S)
@@ -115,10 +132,22 @@ def tick(session: Session, lane: Lane, length: int, at_once: int = 1) -> None:
         if made >= length or stepper.has_ended:
             session.pace = "still"
             return
-        _attempt(session, lambda stepper: stepper.step(lane))
-        made_now += 1
-        if time.monotonic() > deadline or (session.pace == "play" and made_now >= at_once):
+        left = at_once - made_now if session.pace == "play" else length - made
+        count, begun = min(left, session.burst), time.monotonic()
+        before = stepper.cursor
+        _attempt(session, lambda stepper, count=count: advance(stepper, lane, count))
+        made_now += stepper.cursor - before
+        now = time.monotonic()
+        session.burst = _burst(session.burst, now - begun)
+        if now > deadline or (session.pace == "play" and made_now >= at_once):
             return
+
+
+def _burst(count: int, took: float) -> int:
+    """Return how many tokens to decide in one go after `count` took so many seconds."""
+    if took < BURST_S / 2:
+        return min(2 * count, MOST_AT_ONCE)
+    return max(1, count // 2) if took > BURST_S else count
 
 
 def go_to(session: Session, position: object) -> None:

@@ -22,6 +22,7 @@ PAGES = (  # script, label, icon: the menu of every page, in order
     ("app.py", "Home", ":material/home:"),
     ("pages/1_Text.py", "Text", ":material/notes:"),
     ("pages/2_Image.py", "Image", ":material/grid_on:"),
+    ("pages/3_Audio.py", "Audio", ":material/graphic_eq:"),
     ("pages/4_Compare.py", "Compare", ":material/view_column:"),
 )
 
@@ -52,6 +53,15 @@ def model_picker(cards: dict[str, ModelCard]) -> ModelCard:
     name = st.selectbox("Model", names, key="model", bind="query-params")
     st.caption(f"**{plain(cards[name].title)}**  \n{plain(cards[name].summary)}")
     return cards[name]
+
+
+def mode_picker(modes: Sequence[str]) -> str:
+    """Choose what to do with the model."""
+    name_strangers("do", modes)
+    return st.segmented_control(
+        "What to do", modes, default=modes[0], required=True, key="do", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
 
 
 def prompt_area() -> str:

@@ -6,9 +6,10 @@ from playground.decoding.lane import Lane
 from playground.errors import PlaygroundError
 from playground.tokenizers.image import ImageTokenizer
 from playground.ui import actions, state
-from playground.ui.image_link import pack_tokens, unpack_tokens
 from playground.ui.image_setting import ImageSetting
-from playground.ui.image_state import ImageSession, image_session, keep_in_link, kept_in_link
+from playground.ui.image_state import ImageSession, image_session
+from playground.ui.kept_link import pack_tokens, unpack_tokens
+from playground.ui.kept_state import keep_in_link, kept_in_link
 
 
 def open_session(setting: ImageSetting) -> ImageSession:
@@ -25,7 +26,7 @@ def open_session(setting: ImageSetting) -> ImageSession:
     text = kept_in_link()
     if settled != session.settled or text != session.link:
         try:
-            session.begin = unpack_tokens(text, loaded.tokenizer)
+            session.begin = unpack_tokens(text, loaded.tokenizer, loaded.tokenizer.size, "picture")
         except PlaygroundError as error:
             state.tell(str(error))
             session.begin = ()
@@ -36,11 +37,7 @@ def open_session(setting: ImageSetting) -> ImageSession:
         session, loaded, begin, lambda: session.begin, setting.lane,
         model=setting.model, longest=loaded.tokenizer.size + 1,
     ):  # fmt: skip
-        session.records.clear()
-        session.looked = ()
-        session.followed = len(session.stepper.branches)
-        session.changed.clear()
-        session.decided = ()
+        session.forget()
     return session
 
 
@@ -110,19 +107,8 @@ def from_sheet(session: ImageSession) -> None:
 
 
 def follow_steps(session: ImageSession) -> None:
-    """Let the link follow what its settings alone would not draw again.
-
-    That is a branch that a step began, on from an earlier pixel, and a branch that goes on under
-    other settings than it was begun with.
-    """
-    branch = session.stepper.branch
-    trace, (name, settings, length) = branch.trace, session.decided or ("", {}, 0)
-    session.decided = (branch.name, trace.settings, len(trace.tokens))
-    has_changed = name == branch.name and len(trace.prompt) < length < len(trace.tokens)
-    if has_changed and settings != trace.settings:
-        session.changed[name] = length
-        _follow(session)
-    elif len(session.stepper.branches) > session.followed:
+    """Let the link follow what its settings alone would not draw again."""
+    if session.has_turned():
         _follow(session)
 
 

@@ -10,15 +10,13 @@ from playground.decoding.offered import PICTURES
 from playground.models.conditioned import as_drawn
 from playground.registry import ModelCard
 from playground.tokenizers.image import ImageTokenizer
-from playground.ui import resources, state
-from playground.ui.controls import model_picker, name_bad_number, name_strangers
+from playground.ui import resources
+from playground.ui.condition_controls import class_controls
+from playground.ui.controls import model_picker, name_strangers
 from playground.ui.image_setting import ImageSetting
 from playground.ui.lane_controls import lane_controls
-from playground.ui.resources import Loaded
 
 MODES = ("Step through", "Complete", "How likely?", "Super-resolution", "Order of pixels")
-ANY = "any"  # class
-MAX_GUIDANCE = 8.0
 ZOOMS = {"small": 240, "medium": 460, "large": 900}  # screen pixels across
 TICKS = 12  # redraws a second, at most, while it plays: a row well within 100 ms
 
@@ -31,26 +29,10 @@ def setting(cards: dict[str, ModelCard]) -> ImageSetting:
     """
     card = model_picker(cards)
     loaded = resources.load_model(card)
-    label, guidance = _class_controls(loaded)
+    label, guidance = class_controls(loaded)
     model = as_drawn(loaded.model, loaded.tokenizer.bos_token, label, guidance)
     lane = lane_controls(loaded.tokenizer, offer=PICTURES)
     return ImageSetting(loaded, model, label, guidance, lane)
-
-
-def class_names(loaded: Loaded) -> list[str]:
-    """Return the names of the classes that a model can be told; none if it knows no classes."""
-    number = getattr(loaded.model.config, "n_class", 0)
-    names = [str(name) for name in loaded.info.get("classes") or []]
-    return [names[i] if i < len(names) else f"class {i}" for i in range(number)]
-
-
-def mode_picker() -> str:
-    """Choose what to do with the model."""
-    name_strangers("do", MODES)
-    return st.segmented_control(
-        "What to do", MODES, default=MODES[0], required=True, key="do", bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
 
 
 def pace_picker(tokenizer: ImageTokenizer) -> tuple[float, int]:
@@ -68,26 +50,3 @@ def zoom_picker() -> int:
     name_strangers("zoom", list(ZOOMS))
     return ZOOMS[st.segmented_control("Zoom", list(ZOOMS), default="medium", required=True,
                                       key="zoom", bind="query-params")]  # fmt: skip
-
-
-def _class_controls(loaded: Loaded) -> tuple[int | None, float]:
-    names = class_names(loaded)
-    if not names:
-        return None, 1.0
-    options = [ANY, *names]
-    if state.value("class") not in (None, *options):
-        state.forget_widget("class")  # one of another model
-    name_strangers("class", options)
-    chosen = st.selectbox(
-        "Class", options, key="class", bind="query-params",
-        help=f"What the model is told to draw; “{ANY}”: it is told nothing.",
-    )  # fmt: skip
-    if chosen == ANY:
-        return None, 1.0
-    name_bad_number("guidance", 0.0, MAX_GUIDANCE)
-    guidance = st.slider(
-        "Guidance", 0.0, MAX_GUIDANCE, 1.0, 0.25, key="guidance", bind="query-params",
-        help="Classifier-free guidance: what the class makes likelier becomes likelier still. "
-        "1: off; 0: as if no class were told. Ho & Salimans 2022, arXiv:2207.12598",
-    )  # fmt: skip
-    return names.index(chosen), guidance

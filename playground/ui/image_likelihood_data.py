@@ -14,7 +14,7 @@ from playground.evaluation.bits_per_dim import share_less_likely, surprisal_of_p
 from playground.evaluation.posterior import class_posterior
 from playground.registry import available
 from playground.tokenizers.image import ImageTokenizer
-from playground.ui.image_controls import class_names
+from playground.ui.condition_controls import class_names
 from playground.ui.image_setting import ImageSetting
 from playground.ui.picture_input import PictureChoice
 from playground.ui.relatives import kin_of

@@ -18,7 +18,8 @@ from playground.traces.trace import Step
 from playground.ui import state
 from playground.ui.controls import name_strangers
 from playground.ui.image_setting import ImageSetting
-from playground.ui.image_state import ImageSession, Record
+from playground.ui.image_state import ImageSession
+from playground.ui.kept_state import Record
 from playground.ui.picture_components import overlay
 from playground.ui.picture_input import per_pixel
 from playground.ui.resources import turn

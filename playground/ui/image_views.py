@@ -11,7 +11,8 @@ from playground.traces import metrics
 from playground.traces.trace import Step
 from playground.ui import image_actions, image_files, image_looks, views
 from playground.ui.image_setting import ImageSetting
-from playground.ui.image_state import ImageSession, Record
+from playground.ui.image_state import ImageSession
+from playground.ui.kept_state import Record
 from playground.ui.picture_components import (
     DECIDED,
     LATER,
@@ -49,9 +50,7 @@ def place_of(tokenizer: ImageTokenizer, position: int) -> str:
 
 def record_of(session: ImageSession) -> Record:
     """Return the figures of the branch, read as far as it has grown."""
-    stepper = session.stepper
-    record = session.records.setdefault(stepper.current, Record(stepper.tokenizer.size))
-    return record.update(stepper.steps_by_position())
+    return session.record(session.stepper.tokenizer.size)
 
 
 def pixel_of(tokenizer: ImageTokenizer, position: int) -> int | None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from playground.decoding.stepper import Stepper
 
-SECTIONS = ("maps_open", "branches_open", "downloads_open")
+SECTIONS = ("maps_open", "heat_open", "tree_open", "branches_open", "downloads_open")
 
 
 @dataclass
@@ -19,6 +19,7 @@ class Session:
     identity: tuple = ()  # of model, prompt and seed: another one starts afresh
     stepper: Stepper | None = None
     pace: str = "still"  # or "play" (so many a tick), or "run" (as many as a tick holds)
+    burst: int = 1  # tokens that are decided in one go while it plays or runs
     layer: int = 0  # of the attention head that is enlarged
     head: int = 0
     head_is_chosen: bool = False  # until then the text shows the mean of all heads

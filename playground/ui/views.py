@@ -32,11 +32,13 @@ COLORS = {  # what the text can be coloured by: title, end of the scale
 }
 
 
-def step_buttons(session: Session, lane: Lane) -> None:
+def step_buttons(
+    session: Session, lane: Lane, on_step: Callable[[Session, Lane], None] = actions.step
+) -> None:
     """Step and Back, with their keys: the buttons that every step draws again."""
     stepper = session.stepper
     st.button("Step", type="primary", icon=":material/skip_next:", key="step",
-              shortcut="Ctrl+Right", on_click=actions.step, args=(session, lane),
+              shortcut="Ctrl+Right", on_click=on_step, args=(session, lane),
               disabled=stepper.has_ended)  # fmt: skip
     st.button("Back", icon=":material/undo:", key="back", shortcut="Ctrl+Left",
               on_click=actions.back, args=(session,), disabled=stepper.cursor == 1,

@@ -9,8 +9,8 @@ from playground import registry
 from playground.decoding.offered import PICTURES
 from playground.decoding.processors import PROCESSORS
 from playground.registry import available
-from playground.ui.image_link import pack_tokens
-from playground.ui.image_state import Record
+from playground.ui.kept_link import pack_tokens
+from playground.ui.kept_state import Record
 from playground.ui.lane_controls import key_of
 from tests.helpers import ROOT
 from tests.picture_checkpoints import CLASSES, TOKENIZER

@@ -1,11 +1,11 @@
-"""The beginning of a picture as a text for links, whatever comes back in one."""
+"""The beginning of a picture or a sound as a text for links, whatever comes back in one."""
 
 import numpy as np
 import pytest
 
 from playground.errors import PromptError
 from playground.tokenizers.image import ImageTokenizer
-from playground.ui.image_link import MAX_CHARACTERS, pack_tokens, unpack_tokens
+from playground.ui.kept_link import MAX_CHARACTERS, pack_tokens, unpack_tokens
 
 GREY = ImageTokenizer(6, 7, 1, 5)
 
@@ -14,13 +14,17 @@ def some_tokens(tokenizer: ImageTokenizer, count: int) -> list[int]:
     return np.random.default_rng(count).integers(0, tokenizer.levels, count).tolist()
 
 
+def unpack(text: str, tokenizer: ImageTokenizer) -> tuple[int, ...]:
+    return unpack_tokens(text, tokenizer, tokenizer.size, "picture")
+
+
 @pytest.mark.parametrize("levels", [2, 3, 4, 5, 16, 100, 256])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_is_packed_comes_back(levels, channels):
     tokenizer = ImageTokenizer(6, 7, channels, levels)
     for count in (0, 1, 7, 8, 9, tokenizer.size):
         tokens = some_tokens(tokenizer, count)
-        assert unpack_tokens(pack_tokens(tokens, tokenizer), tokenizer) == tuple(tokens)
+        assert unpack(pack_tokens(tokens, tokenizer), tokenizer) == tuple(tokens)
 
 
 def test_a_whole_colour_picture_of_the_shipped_kind_fits_into_a_link():
@@ -49,7 +53,7 @@ def test_what_is_too_long_is_refused_with_both_lengths():
 def test_tokens_of_another_kind_of_picture_are_refused(other):
     text = pack_tokens(some_tokens(GREY, 9), GREY)
     with pytest.raises(PromptError, match="another kind of picture"):
-        unpack_tokens(text, other)
+        unpack(text, other)
 
 
 KIND = pack_tokens([0], GREY).split(".")[0]
@@ -75,4 +79,4 @@ KIND = pack_tokens([0], GREY).split(".")[0]
 )
 def test_a_text_that_was_never_packed_is_refused(text):
     with pytest.raises(PromptError, match="link"):
-        unpack_tokens(text, GREY)
+        unpack(text, GREY)

@@ -1,0 +1,86 @@
+"""What a model is told of all it makes, by class or by words, and how strongly it is guided."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from playground.errors import PromptError
+from playground.ui import state
+from playground.ui.controls import name_bad_number, name_strangers
+from playground.ui.resources import Loaded
+
+ANY = "any"  # class
+MAX_GUIDANCE = 8.0
+MAX_TEXT = 60  # characters to be spoken
+GUIDANCE = (
+    "Classifier-free guidance: what the {told} makes likelier becomes likelier still. 1: off; 0: "
+    "as if no {told} were told. Ho & Salimans 2022, arXiv:2207.12598"
+)
+
+
+def class_names(loaded: Loaded) -> list[str]:
+    """Return the names of the classes that a model can be told; none if it knows no classes."""
+    number = getattr(loaded.model.config, "n_class", 0)
+    names = [str(name) for name in loaded.info.get("classes") or []]
+    return [names[i] if i < len(names) else f"class {i}" for i in range(number)]
+
+
+def alphabet_of(loaded: Loaded) -> str:
+    """Return the letters of the words that a model can be told; none if it reads no words."""
+    return getattr(loaded.model.config, "alphabet", "")
+
+
+def class_controls(loaded: Loaded) -> tuple[int | None, float]:
+    """Choose a class, None for none in particular, and the guidance towards it."""
+    names = class_names(loaded)
+    if not names:
+        return None, 1.0
+    options = [ANY, *names]
+    if state.value("class") not in (None, *options):
+        state.forget_widget("class")  # one of another model
+    name_strangers("class", options)
+    chosen = st.selectbox(
+        "Class", options, key="class", bind="query-params",
+        help=f"What the model is told to make; “{ANY}”: it is told nothing.",
+    )  # fmt: skip
+    if chosen == ANY:
+        return None, 1.0
+    return names.index(chosen), _guidance("class")
+
+
+def text_controls(loaded: Loaded, example: str) -> tuple[str | None, float]:
+    """Write what is to be spoken, None for nothing, and choose the guidance towards it.
+
+    Raises:
+        PromptError: it is too long, or has letters that the model does not know.
+    """
+    alphabet = alphabet_of(loaded)
+    text = st.text_input(
+        "Text to speak", example, key="say", bind="query-params",
+        help=f"The model knows these letters: {alphabet.strip()}. Empty: it is told nothing.",
+    )  # fmt: skip
+    if alphabet == alphabet.lower():
+        text = text.lower()
+    text = " ".join(text.split())
+    if not text:
+        return None, 1.0
+    if len(text) > MAX_TEXT:
+        raise PromptError(
+            f"The text to speak has {len(text)} characters; at most {MAX_TEXT} are read. Shorten "
+            "it to a few words."
+        )
+    strange = sorted(set(text) - set(alphabet))
+    if strange:
+        raise PromptError(
+            f"The text to speak has {' '.join(strange[:8])}, which this model does not know. Its "
+            f"letters are {alphabet.strip()}. Write numbers as words, such as “four”."
+        )
+    return text, _guidance("text")
+
+
+def _guidance(told: str) -> float:
+    name_bad_number("guidance", 0.0, MAX_GUIDANCE)
+    return st.slider(
+        "Guidance", 0.0, MAX_GUIDANCE, 1.0, 0.25, key="guidance", bind="query-params",
+        help=GUIDANCE.format(told=told),
+    )  # fmt: skip
