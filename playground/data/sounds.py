@@ -287,7 +287,12 @@ def _prompts() -> list[tuple[Path, str]]:
         str(file.relative_to(PROMPTS).with_suffix("")): file
         for file in _listed(PROMPTS, "**/*.wav", "asterisk-core-sounds-en-wav")
     }
-    [path] = _listed(TRANSCRIPTS.parent, TRANSCRIPTS.name, "asterisk-core-sounds-en")
+    package = "asterisk-core-sounds-en"
+    also = (
+        "; in a slim container, which leaves documentation out, with --reinstall "
+        f"-o 'Dpkg::Options::=--path-include=/usr/share/doc/{package}/*'"
+    )
+    [path] = _listed(TRANSCRIPTS.parent, TRANSCRIPTS.name, package, also)
     try:
         with gzip.open(path) as file:
             text = file.read(MAX_TRANSCRIPTS + 1).decode()
