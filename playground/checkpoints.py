@@ -25,6 +25,7 @@ from playground.models import FAMILIES
 from playground.models.base import ARModel
 from playground.models.raster import Raster
 from playground.models.super_resolution import SuperResolution
+from playground.tokenizers.audio import AudioTokenizer
 from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.text import tokenizer_from_json
 
@@ -141,6 +142,8 @@ def tokenizer_of(data: Any) -> Any:
     """
     if isinstance(data, dict) and data.get("type") == "image":
         return ImageTokenizer.from_json(data)
+    if isinstance(data, dict) and data.get("type") == "audio":
+        return AudioTokenizer.from_json(data)
     return tokenizer_from_json(data)
 
 

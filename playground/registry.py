@@ -139,8 +139,8 @@ def _own_model(folder: Path) -> tuple[str, str]:
     except PlaygroundError as error:
         return "text", str(error)
     tokenizer = config.get("tokenizer")
-    is_image = isinstance(tokenizer, dict) and tokenizer.get("type") == "image"
+    kind = tokenizer.get("type") if isinstance(tokenizer, dict) else None
     summary = f"A model of your own: {config['family']} ({', '.join(FAMILIES)} can be trained)."
     if config["family"] == "super-resolution":  # has a section of its own
         return "super-resolution", summary
-    return "image" if is_image else "text", summary
+    return kind if kind in ("image", "audio") else "text", summary

@@ -1,8 +1,8 @@
 """WaveNet: sound sample by sample, the past seen through dilated causal convolutions.
 
-p(x) = prod_t p(x_t | x_<t, c). Layer l looks at its input now and `dilation` samples ago (and so on,
-`kernel_size` of them), so that a few layers see thousands of samples. A class or a text is told
-to every layer as a bias of its gates.
+p(x) = prod_t p(x_t | x_<t, c). Layer l looks at its input now and `dilation` samples ago (and so
+on, `kernel_size` of them), so that a few layers see thousands of samples. A class or a text is
+told to every layer as a bias of its gates.
 
 References: van den Oord et al. 2016b, arXiv:1609.03499; a step reads what a convolution needs of
 the past from a queue per layer (Paine et al. 2016, arXiv:1611.09482).
@@ -216,8 +216,14 @@ class WaveNet(nn.Module):
             return torch.zeros(batch_size, 1, c.n_layer * 2 * c.channels, device=device)
         return self.class_embedding(labels.expand(batch_size))[:, None]
 
-    def _texts(self, condition: Any, batch_size: int) -> Sequence[str | None]:
-        if condition is None or isinstance(condition, str):
+    def _layout(self, text: str | tuple[str, int] | None) -> tuple[Tensor, Tensor]:
+        """Return the layout of a text; with a number it lasts so many frames."""
+        if text is None:
+            return self.spoken.nothing()
+        return self.spoken.layout(*((text,) if isinstance(text, str) else text))
+
+    def _texts(self, condition: Any, batch_size: int) -> Sequence[str | tuple[str, int] | None]:
+        if condition is None or isinstance(condition, str | tuple):
             return [condition] * batch_size
         if not isinstance(condition, Sequence) or len(condition) not in (1, batch_size):
             raise ConfigError(
