@@ -309,6 +309,7 @@ export default function (component) {
   const zoom = (factor, around) => {
     const [from, to] = shownOf(state)
     const span = Math.max(NEAREST, (to - from) * factor)
+    if (around >= data.count) around = to // at the end it stays at the end, to follow it
     const share = (around - from) / (to - from)
     look([around - share * span, around + (1 - share) * span])
   }
