@@ -122,7 +122,8 @@ def letters(data_dir: Path, sample_rate: int) -> Sounds:
         for file in _listed(LETTERS / language / "alpha", "*.ogg", "klettres-data"):
             name = file.stem.lower()
             if re.fullmatch("[a-z]", name):
-                clip = trimmed(_installed(file, sample_rate), sample_rate, before=0.02, after=0.02)
+                clip = _installed(file, sample_rate)  # from homes, where it is never quite silent
+                clip = trimmed(clip, sample_rate, before=0.02, after=0.02, threshold=0.02)
                 if len(clip):
                     clips.append(clip * (PEAK / np.abs(clip).max()))
                     labels.append(ord(name) - ord("a"))
