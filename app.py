@@ -37,6 +37,17 @@ with st.container(border=True):
     st.caption(", ".join(titles))
 
 with st.container(border=True):
+    st.page_link("pages/3_Audio.py", label="**Sound, one sample at a time**",
+                 icon=":material/graphic_eq:")  # fmt: skip
+    st.markdown(
+        "Watch a waveform grow and hear it at any time: which of 256 levels every sample could "
+        "have had, which past samples fed it, and why the likeliest sound of all is silence. Take "
+        "another level, tell the model a class or a few words, and hear what changes."
+    )
+    titles = [controls.plain(card.title) for card in available("audio").values()]
+    st.caption(", ".join(titles))
+
+with st.container(border=True):
     st.page_link(
         "pages/4_Compare.py", label="**Many ways to decode, side by side**",
         icon=":material/view_column:",
