@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from playground.tokenizers.audio import AudioTokenizer
-from playground.ui.sound_components import tree_levels
+from playground.ui.sound_data import tree_levels
 from tests.browser.conftest import serving
 
 pytestmark = pytest.mark.browser

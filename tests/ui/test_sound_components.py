@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from playground.tokenizers.audio import AudioTokenizer, mel_spectrogram
-from playground.ui import sound_components as sc
+from playground.ui import sound_data as sd
 from playground.ui import sound_pictures as sp
+from playground.ui.picture_components import levels_data
+from playground.ui.sound_components import samples_read
 
 RATE = 8000
 CYCLES = [2**i for i in range(9)] * 2  # the dilations of the shipped WaveNets
@@ -21,7 +23,7 @@ def unpack(text):
 
 
 def wave(levels=range(256), cursor=3, **options):
-    data = sc.waveform_data(levels, sample_rate=RATE, cursor=cursor, **options)
+    data = sd.waveform_data(levels, sample_rate=RATE, cursor=cursor, **options)
     json.dumps(data, allow_nan=False)
     return data
 
@@ -95,7 +97,7 @@ def test_only_samples_that_there_are_can_be_read():
     ],
 )
 def test_only_samples_come_back(event, sample):
-    assert sc.sample_of(event, 8) == sample
+    assert sd.sample_of(event, 8) == sample
 
 
 @pytest.mark.parametrize("levels", [16, 256])
@@ -117,6 +119,14 @@ def test_ticks_stand_at_the_level_that_is_nearest():
     assert spaces.min() > 30  # room for words
 
 
+def test_bars_of_levels_may_say_amplitudes():
+    logprobs = np.full((1, 256), -np.log(256))
+    swatches, ticks = sp.amplitude_swatches(256), sp.amplitude_ticks()
+    told = levels_data(["model"], logprobs, 0, swatches, 1, ticks=ticks)
+    assert told["ticks"] == [[level, text] for level, text in ticks.items()]
+    assert levels_data(["model"], logprobs, 0, swatches, 1)["ticks"] is None
+
+
 def test_swatches_are_grey_at_silence_and_stronger_outwards():
     swatches = sp.amplitude_swatches(256)
     assert (swatches[0], swatches[255]) == ("rgb(118 42 131)", "rgb(27 120 55)")
@@ -127,7 +137,7 @@ def test_swatches_are_grey_at_silence_and_stronger_outwards():
 def test_a_heat_map_is_of_logarithms_of_probabilities():
     logprobs = np.log([[1.0, 1e-2, 1e-4, 1e-9]])
     logprobs = np.vstack([logprobs, np.full((1, 4), -np.inf)])
-    data = sc.heat_data(logprobs, [0, None], sample_rate=RATE, first_index=80, cursor=81)
+    data = sd.heat_data(logprobs, [0, None], sample_rate=RATE, first_index=80, cursor=81)
     assert unpack(data["values"]) == [255, 128, 0, 0, 0, 0, 0, 0]
     assert (data["count"], data["levels"], data["first"]) == (2, 4, 80)
     assert data["taken"] == [0, None]
@@ -135,11 +145,11 @@ def test_a_heat_map_is_of_logarithms_of_probabilities():
     json.dumps(data, allow_nan=False)
     for shape in [(3, 4), (4,)]:
         with pytest.raises(ValueError, match="2, levels"):
-            sc.heat_data(np.zeros(shape), [0, 1], sample_rate=RATE, first_index=0)
+            sd.heat_data(np.zeros(shape), [0, 1], sample_rate=RATE, first_index=0)
 
 
 def test_the_tree_of_the_paper_reads_16_samples_in_four_layers():
-    rows = sc.tree_levels((1, 2, 4, 8))
+    rows = sd.tree_levels((1, 2, 4, 8))
     assert [row.tolist() for row in rows[:4]] == [
         [0],
         [0, 8],
@@ -155,26 +165,26 @@ def test_the_tree_reads_what_convolutions_read(kernel_size):
     seen = {0}
     for dilation in dilations:  # sums do not care for the order
         seen = {offset + tap * dilation for offset in seen for tap in range(kernel_size)}
-    assert sc.tree_levels(dilations, kernel_size)[-1].tolist() == sorted(seen)
+    assert sd.tree_levels(dilations, kernel_size)[-1].tolist() == sorted(seen)
 
 
 def test_a_wavenet_of_18_layers_reads_its_receptive_field():
-    rows = sc.tree_levels(CYCLES)
+    rows = sd.tree_levels(CYCLES)
     assert len(rows) == 19
     assert rows[-1].tolist() == list(range(1 + sum(CYCLES)))
-    assert sc.samples_read(CYCLES, 2, 5000) == list(range(5000 - 1023, 5000))
-    assert sc.samples_read(CYCLES, 2, 3) == [0, 1, 2]  # nothing lies before the first
-    assert sc.samples_read(CYCLES, 2, 0) == []
-    assert sc.samples_read((4,), 3, 20) == [11, 15, 19]
+    assert samples_read(CYCLES, 2, 5000) == list(range(5000 - 1023, 5000))
+    assert samples_read(CYCLES, 2, 3) == [0, 1, 2]  # nothing lies before the first
+    assert samples_read(CYCLES, 2, 0) == []
+    assert samples_read((4,), 3, 20) == [11, 15, 19]
 
 
 def test_the_caption_counts_samples_and_milliseconds():
-    whole = sc.tree_caption(CYCLES, CYCLES, 2, RATE, 5000)
+    whole = sd.tree_caption(CYCLES, CYCLES, 2, RATE, 5000)
     assert whole == "Receptive field of all 18 layers: 1,023 samples, 127.9 ms."
-    part = sc.tree_caption(CYCLES, CYCLES[:4], 2, RATE, 10)
+    part = sd.tree_caption(CYCLES, CYCLES[:4], 2, RATE, 10)
     assert part.startswith("The 4 layers drawn reach over 16 samples, 2.0 ms. Receptive field")
     assert part.endswith("Faint: before the sound begins, where there is nothing to read.")
-    data = sc.tree_data(CYCLES[-2:], 2, cursor=7, sample_rate=RATE, top=18)
+    data = sd.tree_data(CYCLES[-2:], 2, cursor=7, sample_rate=RATE, top=18)
     assert data["dilations"] == [256, 128]
     assert data["rows"] == [[0], [0, 256], [0, 128, 256, 384]]
 

@@ -113,7 +113,7 @@ export default function (component) {
     const words = wordsOf(state, near, level)
     say(tip, words)
     const box = canvas.getBoundingClientRect()
-    placeTip(tip, box.left + LEFT + (near + 1) * state.each, box.top + TOP + 4)
+    placeTip(tip, box.left + LEFT + (near + 1) * state.each, box.bottom - AXIS / 2)
     if (state.keyed) say(host.querySelector(".spoken"), words)
   }
   const at = (event) => {

@@ -32,6 +32,11 @@ function timeWords(seconds) {
   return seconds >= 1 ? `${seconds.toFixed(4)} s` : `${trimmed(1000 * seconds, 3)} ms`
 }
 
+function roundly(seconds) {
+  const says = (number) => String(Number(number.toPrecision(3)))
+  return seconds >= 1 ? `${says(seconds)} s` : `${says(1000 * seconds)} ms`
+}
+
 // Draw the axis below a plot: `x(seconds)`, its ends in pixels, and the seconds at them.
 function drawTimeAxis(pen, { x, left, right, top, from, to }, color) {
   const { ticks, unit } = timeTicks(from, to, Math.max(2, (right - left) / 70))

@@ -2,7 +2,8 @@
 // shown is kept here over reruns; while the sound grows and its end is shown, the view follows.
 const PLOT = 190, STRIP = 14, GAP = 5, AXIS = 36, TOP = 6, BAR = 5 // pixels, from above
 const INK = { light: "#0072b2", dark: "#56b4e9" }
-const GIVEN = "#8a94a3", MARK = [0, 158, 115], READ = "#cc79a7"
+const GIVEN = "#8a94a3", MARK = "0 158 115", READ = "#cc79a7"
+const STRONGEST = 0.42 // how much of the ground a mark covers at most: the waveform stays readable
 const NEAREST = 16 // samples shown at least
 const STEMS = 4, DOTS = 7 // pixels a sample needs for a stem, for a dot
 const LOUDER = [1, 4, 16, 64] // how often the amplitude is magnified
@@ -84,9 +85,11 @@ function columns(bytes, plan, combine) {
   const found = []
   const count = Math.min(bytes.length, plan.last)
   if (plan.each >= 1) {
+    const dense = window.devicePixelRatio || 1
+    const point = (sample) => Math.round(plan.x(sample) * dense) / dense // no seams between them
     for (let i = plan.first; i < count; i++) {
       const value = combine(bytes, i, i + 1)
-      if (value !== null) found.push([plan.x(i), plan.each, value])
+      if (value !== null) found.push([point(i), point(i + 1) - point(i), value])
     }
     return found
   }
@@ -119,8 +122,8 @@ function mean(bytes, a, b) {
 function drawMarks(pen, state, plan) {
   if (!state.marks) return
   for (const [x, wide, value] of columns(state.marks, plan, strongest)) {
-    pen.fillStyle = `rgb(${MARK} / ${((0.75 * value) / 255).toFixed(3)})`.replaceAll(",", " ")
-    pen.fillRect(x, TOP, Math.max(1, wide), PLOT)
+    pen.fillStyle = `rgb(${MARK} / ${((STRONGEST * value) / 255).toFixed(3)})`
+    pen.fillRect(x, TOP, wide, PLOT)
   }
 }
 
@@ -170,7 +173,7 @@ function drawStrip(pen, state, plan, stops) {
   if (!state.colours) return
   for (const [x, wide, value] of columns(state.colours, plan, mean)) {
     pen.fillStyle = `rgb(${ramp(stops, value / 254)})`
-    pen.fillRect(x, plan.base + GAP, wide + (wide > 1 ? 0.3 : 0), STRIP)
+    pen.fillRect(x, plan.base + GAP, wide, STRIP)
   }
 }
 
@@ -294,7 +297,7 @@ export default function (component) {
     draw(canvas, state, host.clientWidth)
     const [from, to] = shownOf(state)
     const span = (to - from) / data.sample_rate
-    say(button("shown"), state.view ? `${timeWords(span)} of ${timeWords(data.count / data.sample_rate)}` : "")
+    say(button("shown"), state.view ? `${roundly(span)} of ${roundly(data.count / data.sample_rate)}` : "")
     say(button("louder"), `\u00b1${trimmed(1 / LOUDER[state.louder], 4)}`)
     button("louder").setAttribute("aria-label", `Amplitude up to ${trimmed(1 / LOUDER[state.louder], 4)}; magnify it`)
     button("out").disabled = button("whole").disabled = !state.view
@@ -334,7 +337,7 @@ export default function (component) {
     const words = wordsOf(state, shown)
     say(tip, words)
     const box = canvas.getBoundingClientRect()
-    placeTip(tip, box.left + state.plan.x(shown + 1), box.top + TOP + 4)
+    placeTip(tip, box.left + state.plan.x(shown + 1), box.bottom - AXIS / 2) // the sound stays seen
     if (focus >= 0) say(host.querySelector(".spoken"), words)
   }
   const go = (sample) => sample >= 0 && setTriggerValue("go", { sample })
