@@ -27,6 +27,16 @@ VOCAB_SIZE = 23
 CONTEXT_LENGTH = 40
 PICTURE = {"height": 6, "width": 7, "levels": 5, "channels": 32, "n_layer": 3}
 COLOUR = {"height": 4, "width": 4, "colors": 3, "channels": 48}
+SOUND = {  # small sizes of the families of sounds
+    "samplernn": {
+        "levels": 22,
+        "frame_size": 4,
+        "n_embd": 6,
+        "n_hidden": 12,
+        "n_condition": 5,
+        "n_mlp": 10,
+    },
+}
 
 
 def random_tokens(*shape: int, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> torch.Tensor:
@@ -105,6 +115,12 @@ def picture_model(family: str, seed: int = 1, scale: float = 0.25, **sizes) -> t
     """A small model of grey 6x7 pictures, with weights that are large enough to matter."""
     config_class, model_class = FAMILIES[family]
     return with_weights(model_class(config_class(**PICTURE | sizes)), seed, scale)
+
+
+def sound_model(family: str, seed: int = 1, scale: float = 0.25, **sizes) -> torch.nn.Module:
+    """A small model of sounds, with weights that are large enough to matter."""
+    config_class, model_class = FAMILIES[family]
+    return with_weights(model_class(config_class(**SOUND[family] | sizes)), seed, scale)
 
 
 ENLARGED = {"height": 6, "width": 8, "factor": 2, "conditioner_channels": 6, "n_block": 1}
@@ -189,6 +205,11 @@ PICTURE_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
 TOLD_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "super-resolution-told": enlarging,
     "super-resolution-colour-told": lambda: enlarging(colors=3, levels=4, channels=12),
+}
+
+SOUND_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
+    "samplernn": lambda: sound_model("samplernn"),
+    "samplernn-deep": lambda: sound_model("samplernn", n_layer=2, frame_size=3),
 }
 
 SHIPPED: dict[str, Callable[[], torch.nn.Module]] = {

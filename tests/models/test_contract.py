@@ -12,13 +12,14 @@ from tests.helpers import (
     MODELS,
     PICTURE_MODELS,
     SHIPPED,
+    SOUND_MODELS,
     TOLD_MODELS,
     random_tokens,
     transformer,
 )
 
 DRAWING = PICTURE_MODELS | TOLD_MODELS
-BUILD = MODELS | DRAWING | SHIPPED
+BUILD = MODELS | DRAWING | SOUND_MODELS | SHIPPED
 DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.gpu)] * torch.cuda.is_available())]
 
 
