@@ -4,7 +4,7 @@ import streamlit as st
 
 from playground.errors import PlaygroundError
 from playground.registry import available
-from playground.ui import audio_controls, audio_stepping, controls, state
+from playground.ui import audio_controls, audio_greedy, audio_stepping, controls, state
 
 controls.page_setup("Audio")
 st.title("Sound, one sample at a time")
@@ -21,7 +21,10 @@ with st.sidebar:
         st.stop()
 doing = controls.mode_picker(audio_controls.MODES)
 notes_slot = st.container()
-audio_stepping.section(setting)
+if doing == audio_controls.GREEDY:
+    audio_greedy.section(setting)
+else:
+    audio_stepping.section(setting)
 with notes_slot:  # sections have widgets of their own, which may have something to say
     for note in state.notes():
         st.warning(controls.plain(note), icon=":material/link_off:")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 
+from playground.decoding.decide import N_CANDIDATES
 from playground.decoding.lane import Lane
 from playground.decoding.stepper import MAX_TOKENS, Stepper
 from playground.errors import PlaygroundError
@@ -29,6 +30,7 @@ def open_session(
     model: ARModel | None = None,
     slide: bool = False,
     longest: int = MAX_TOKENS,
+    n_candidates: int = N_CANDIDATES,
 ) -> bool:
     """Start the session afresh if model, beginning or seed have changed; return whether they had.
 
@@ -37,6 +39,7 @@ def open_session(
         tokens: makes what the beginning consists of, BOS left out.
         model: what is stepped, if that is not the trained model itself.
         longest: most tokens of what has an end of its own, BOS counted.
+        n_candidates: of the likeliest tokens, what every decision keeps.
 
     Raises:
         PlaygroundError: the beginning cannot be read by this model.
@@ -51,7 +54,7 @@ def open_session(
             session.stepper = Stepper(
                 model or loaded.model, loaded.card.name, prompt,
                 seed=lane.seed, eos_token=tokenizer.eos_token, slide=slide,
-                tokenizer=tokenizer, longest=longest,
+                tokenizer=tokenizer, longest=longest, n_candidates=n_candidates,
             )  # fmt: skip
         session.identity, session.problem = identity, ""
     if session.stepper.slide != slide:

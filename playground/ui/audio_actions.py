@@ -22,6 +22,7 @@ from playground.ui.kept_state import KEPT, keep_in_link, kept_in_link
 from playground.ui.sound_components import sample_of
 
 FORCED, SAMPLES, AT = "forced", "samples", "at"  # in the link
+CANDIDATES = 8  # that a decision keeps: there are thousands of decisions
 IN_LINK = (KEPT, FORCED, SAMPLES, AT)
 
 
@@ -51,6 +52,7 @@ def open_session(setting: AudioSetting) -> AudioSession:
     if actions.open_session(
         session, loaded, begin, lambda: session.begin, setting.lane,
         model=setting.model, slide=setting.slides, longest=setting.longest + 1,
+        n_candidates=CANDIDATES,
     ):  # fmt: skip
         session.forget()
         session.read, session.unkept = (), ""
@@ -102,16 +104,9 @@ def advance(session: AudioSession) -> Callable[[Stepper, Lane, int], int]:
             return 1
         if ahead:
             count = min(count, max(1, min(ahead) - stepper.cursor))
-        return run_ahead(stepper, lane, count)
+        return stepper.run_ahead(lane, count)
 
     return go
-
-
-def run_ahead(stepper: Stepper, lane: Lane, count: int) -> int:
-    """Decide up to `count` samples; return how many were decided."""
-    if hasattr(stepper, "run_ahead"):
-        return stepper.run_ahead(lane, count)
-    return sum(1 for _ in range(count) if stepper.step(lane))
 
 
 def tick(session: AudioSession, setting: AudioSetting, at_once: int) -> None:

@@ -15,7 +15,14 @@ from playground.ui.condition_controls import alphabet_of, class_controls, text_c
 from playground.ui.controls import model_picker, name_bad_number
 from playground.ui.lane_controls import lane_controls
 
-MODES = ("Step by step",)
+STEP, CONTINUE, LIKELY, GREEDY, COMPRESS = (
+    "Step by step",
+    "Continue a sound",
+    "How likely?",
+    "Why greedy is silent",
+    "Compress",
+)
+MODES = (STEP, GREEDY)
 SHORTEST, LONGEST = 0.25, 4.0  # seconds
 TICKS = 4  # redraws a second, at most, while it plays
 SPEEDS = {  # seconds of sound in a second

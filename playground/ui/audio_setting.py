@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from playground.decoding.lane import Lane
+from playground.decoding.stepper import LONGEST
 from playground.models.base import ARModel
 from playground.tokenizers.audio import AudioTokenizer
 from playground.ui.resources import Loaded
@@ -28,7 +29,7 @@ class AudioSetting:
     @property
     def longest(self) -> int:
         """The most samples that a sound may have."""
-        return round(self.seconds * self.tokenizer.sample_rate)
+        return min(round(self.seconds * self.tokenizer.sample_rate), LONGEST - 1)
 
     @property
     def slides(self) -> bool:

@@ -1,0 +1,220 @@
+"""Why greedy is silent: the likeliest sample each time, beside samples that are drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import streamlit as st
+
+from playground.decoding.lane import Lane
+from playground.decoding.processors import Processor
+from playground.decoding.strategies import Greedy, Sample
+from playground.errors import PlaygroundError
+from playground.tokenizers.audio import AudioTokenizer
+from playground.traces.trace import Step
+from playground.ui import audio_voices
+from playground.ui.audio_setting import AudioSetting
+from playground.ui.audio_voices import Voices, VoicesSession
+from playground.ui.controls import name_bad_number, plain
+from playground.ui.picture_components import level_bars, levels_data
+from playground.ui.resources import turn
+from playground.ui.sound_components import player_card
+from playground.ui.sound_pictures import amplitude_swatches, amplitude_ticks
+
+KEY = "greedy"
+LONGEST = 2.0  # seconds of each of the three
+SILENT = 0.004  # of full scale: no ear hears it beside a drum
+WINDOW_S = 0.02  # the beginning and the end of the silence, whose probabilities are compared
+MOSTLY = 0.5  # of the samples: silent enough to be called silent
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured on one sound."""
+
+    silent: float  # share of the samples that cannot be heard
+    bits: float  # surprisal of a sample
+    entropy: float  # bits, of the distributions that it was chosen from
+    taken: float  # mean probability of the level that was taken
+    taken_first: float  # the same over its beginning, and over its end
+    taken_last: float
+
+
+def section(setting: AudioSetting) -> None:
+    """Draw the whole section."""
+    st.caption(
+        "Greedy decoding takes the likeliest level for every sample; sampling takes each level as "
+        "often as its probability says. Same model, same start. The strategy and the processors of "
+        "the sidebar have no say here; its class or text, guidance, seed and duration do."
+    )
+    session = audio_voices.voices_session(KEY)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        name_bad_number("between", 0.05, 1.0)
+        between = st.slider(
+            "Temperature in between", 0.05, 1.0, 0.6, 0.05, key="between", bind="query-params",
+            width=320, help="Near 0 it is greedy, at 1 plain sampling.",
+        )  # fmt: skip
+        slot = st.container()
+    seconds = min(setting.seconds, LONGEST)
+    longest = round(seconds * setting.tokenizer.sample_rate)
+    told = (setting.loaded.card.name, id(setting.loaded.model), setting.told, setting.guidance)
+    identity = (*told, setting.lane.seed, between, longest)
+    if session.is_asked:
+        lanes = lanes_of(setting.lane.seed, between)
+        audio_voices.start(
+            session, lambda: audio_voices.begin(setting, identity, (), lanes, longest)
+        )
+    with slot:
+        audio_voices.buttons(session, KEY, "Let both sound")
+    interval, voices = audio_voices.interval(session), session.voices
+
+    @st.fragment(run_every=interval)
+    def board() -> None:
+        """Everything that grows."""
+        audio_voices.tick(session)
+        if audio_voices.interval(session) != interval:
+            st.rerun()  # the buttons above are the page's
+        if session.problem:
+            st.error(plain(session.problem))
+        if voices is None:
+            st.info("Press **Let both sound**: they grow side by side.")
+            return
+        if voices.identity != identity and session.pace != "run":
+            st.info("Settings have changed since. Press the button to hear what they do.",
+                    icon=":material/update:")  # fmt: skip
+        results(session, voices)
+
+    board()
+
+
+def lanes_of(seed: int, between: float) -> list[Lane]:
+    """Return greedy, a temperature in between, and plain sampling, all with the same noise."""
+    return [
+        Lane(Greedy(), seed=seed),
+        Lane(Sample(), (Processor("temperature", between),), seed=seed),
+        Lane(Sample(), seed=seed),
+    ]
+
+
+def figures_of(voices: Voices, index: int) -> Figures:
+    """Measure one sound, of at least one sample."""
+    steps = voices.steps(index)
+    samples = np.abs(voices.samples(index)[voices.kept :])
+    taken = np.exp([step.logprob for step in steps])
+    few = max(1, round(WINDOW_S * voices.tokenizer.sample_rate))
+    return Figures(
+        silent=float((samples < SILENT).mean()),
+        bits=float(np.mean([step.surprisal for step in steps])),
+        entropy=float(np.mean([step.entropy_bits for step in steps])),
+        taken=float(taken.mean()),
+        taken_first=float(taken[:few].mean()),
+        taken_last=float(taken[-few:].mean()),
+    )
+
+
+def results(session: VoicesSession, voices: Voices) -> None:
+    """Draw the three side by side, and what explains them."""
+    if voices.made == voices.kept:
+        st.caption("They begin …")
+        return
+    temperature = voices.lanes[1].processors[0].values[0]
+    titles = ("Greedy", f"Temperature {temperature:g}", "Sampling")
+    figures = [figures_of(voices, i) for i in range(len(titles))]
+    for i, column in enumerate(st.columns(len(titles))):
+        told = figures[i]
+        with column:
+            player_card(
+                voices.samples(i), voices.tokenizer.sample_rate, key=f"{KEY}_card_{i}",
+                title=titles[i],
+                figures=f"{told.silent:.0%} of it silent, {told.bits:.2f} bits per sample; "
+                f"entropy {told.entropy:.2f} bits",
+            )  # fmt: skip
+    if session.pace == "run":
+        st.caption(f"{voices.made:,} of {voices.longest:,} samples.")
+        return
+    st.subheader("Why", anchor=False)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.markdown(explanation(figures[0], figures[2], WINDOW_S))
+    with right:
+        one_sample(voices)
+
+
+def explanation(greedy: Figures, sampled: Figures, window_s: float) -> str:
+    """Say from the measured numbers why greedy sounds as it does."""
+    if greedy.silent < MOSTLY:
+        first = (
+            f"**Here greedy is not silent**: only {greedy.silent:.0%} of its samples are. It still "
+            f"takes the likeliest level every time, on average with probability "
+            f"{greedy.taken:.0%}, and never any of the others."
+        )
+    else:
+        first = (
+            f"**At each of its samples the likeliest level is taken**, on average with probability "
+            f"{greedy.taken:.0%}, and for {greedy.silent:.0%} of them that is one in the middle: "
+            f"silence. In {1 - greedy.taken:.0%} of the cases something else ought to come. But "
+            "that is shared by many levels, above and below, and each of them alone is less likely."
+        )
+    window = f"{1000 * window_s:.0f} ms"
+    feeds = (
+        f"**It feeds itself.** The model reads what was taken. Over the first {window} the level "
+        f"taken had {greedy.taken_first:.0%}, over the last {window} {greedy.taken_last:.0%}"
+    )
+    feeds += (
+        ": the longer it goes on, the surer the model is that it does."
+        if greedy.taken_last > greedy.taken_first
+        else "."
+    )
+    apart = (
+        f"**Likely is not typical.** Greedy's sound costs {greedy.bits:.2f} bits a sample, the "
+        f"drawn one {sampled.bits:.2f}, near the {sampled.entropy:.2f} that its distributions have "
+        "to spend. Real sound spends them too; the single likeliest one does not "
+        "(Holtzman et al. 2020, arXiv:1904.09751)."
+    )
+    return "\n\n".join((first, feeds, apart))
+
+
+def one_sample(voices: Voices) -> None:
+    """Draw what the model thought of one sample of greedy, and what is made of that."""
+    tokenizer, stepper = voices.tokenizer, voices.steppers[0]
+    last = voices.made - 1
+    at = 0
+    if last:
+        at = st.slider("Sample of greedy to look at", 0, last, last // 2, key=f"{KEY}_at")
+    temperature = voices.lanes[1].processors[0]
+    try:
+        with turn():
+            stepper.go_to(at + 1)
+            lane = replace(voices.lanes[0], processors=(temperature,))
+            logprobs = stepper.distribution(lane)[:, : tokenizer.levels].double().cpu().numpy()
+    except PlaygroundError as error:
+        st.error(plain(str(error)))
+        return
+    finally:
+        stepper.go_to(len(stepper.tokens))
+    draw_levels(tokenizer, logprobs, voices.steps(0)[at - voices.kept], str(temperature))
+
+
+def draw_levels(
+    tokenizer: AudioTokenizer, logprobs: np.ndarray, step: Step, temperature: str
+) -> None:
+    """Draw log p (S, L): of the model and after temperature; greedy's is all on one level."""
+    certain = np.full(tokenizer.levels, -np.inf)
+    certain[step.token] = 0.0
+    stages: Sequence[str] = ("model", temperature, "greedy")
+    rows = np.vstack([logprobs[:1], logprobs[-1:], certain])
+    p, cooled = np.exp(rows[:2, step.token])
+    level_bars(
+        key=f"{KEY}_levels",
+        data=levels_data(
+            stages, rows, step.token, amplitude_swatches(tokenizer.levels), None,
+            ticks=amplitude_ticks(tokenizer.levels),
+            title=f"What could have come at sample {step.position - 1:,} of greedy",
+            facts=f"the likeliest level, {tokenizer.label(step.token)}, has {p:.1%}; "
+            f"with {temperature} {cooled:.1%}; with greedy 100%\nentropy "
+            f"{step.entropy_bits:.2f} of {math.log2(tokenizer.levels):.3g} bits",
+        ),
+    )  # fmt: skip
