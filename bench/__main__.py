@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from bench.audio import audio
 from bench.compare import compare_task
 from bench.decode import Options, decode, lanes, prefix
 from bench.image import image
@@ -32,6 +33,7 @@ TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "lanes": lanes,  # lockstep beside one after the other
     "compare": compare_task,  # lanes, beams and drafts
     "image": image,  # pictures by cached steps beside a forward a pixel
+    "audio": audio,  # sound from queues beside a forward a sample
     "train": train,  # one optimizer step, and its memory
     "page": pages,  # from a click to the redrawn page, in a browser
 }

@@ -206,7 +206,7 @@ class WaveNet(nn.Module):
         c, device = self.config, self.embedding.weight.device
         if c.alphabet:
             texts = self._texts(condition, batch_size)
-            layouts = [self.spoken.nothing() if t is None else self.spoken.layout(t) for t in texts]
+            layouts = [self._layout(text) for text in texts]
             frames = [self.told(self.spoken(*layout)) for layout in layouts]
             longest = max(map(len, frames))
             frames = [torch.cat((f, f[-1:].expand(longest - len(f), -1))) for f in frames]
