@@ -185,7 +185,8 @@ def dilation_tree(
     with right:
         shown = depth
         if depth > 1:
-            shown = st.slider("How many of them", 1, depth, layers or depth, key=f"{key}_layers")
+            shown = st.slider("How many of them", 1, depth, min(layers or depth, depth),
+                              key=f"{key}_layers")  # fmt: skip
     part = tuple(dilations)[-shown:] if end == "next to the output" else tuple(dilations)[:shown]
     at = depth if end == "next to the output" else shown
     data = tree_data(part, kernel_size, cursor=cursor, sample_rate=sample_rate, top=at,

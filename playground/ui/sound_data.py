@@ -185,7 +185,8 @@ def tree_caption(
     def says(part: Sequence[int]) -> str:
         return f"{field(part):,} samples, {1000 * field(part) / sample_rate:.1f} ms"
 
-    told = f"Receptive field of all {len(dilations)} layers: {says(dilations)}."
+    whole = f"all {len(dilations)} layers" if len(dilations) > 1 else "the one layer"
+    told = f"Receptive field of {whole}: {says(dilations)}."
     if len(shown) != len(dilations):
         told = f"The {len(shown)} layers drawn reach over {says(shown)}. {told}"
     if field(shown) > cursor:

@@ -277,7 +277,11 @@ def test_the_wheel_zooms_at_the_pointer_when_it_is_asked_to(page_of):
     page = page_of("wave", viewport={"width": 1400, "height": 500})
     wave = canvas_of(page, "wave")
     page.mouse.move(*place(wave, 1000))
-    page.mouse.wheel(0, -100)  # the page scrolls, the sound stays
+    look = "main => main.scrollTop"
+    scrolled = page.get_by_test_id("stMain").evaluate(look)
+    page.mouse.wheel(0, 100)  # the page scrolls, the sound stays
+    wait_for(lambda: page.get_by_test_id("stMain").evaluate(look), lambda at: at > scrolled)
+    assert view_of(wave) == (0, 4001)
     page.keyboard.down("Control")
     page.mouse.move(*place(wave, 1000))
     for _ in range(5):
@@ -286,6 +290,9 @@ def test_the_wheel_zooms_at_the_pointer_when_it_is_asked_to(page_of):
     page.keyboard.up("Control")
     assert end - begin == pytest.approx(4001 / 1.2**5)
     assert (1000 - begin) / (end - begin) == pytest.approx(1000 / 4001, abs=0.01)
+    wave.focus()  # then it need not be held down
+    page.mouse.wheel(0, 100)
+    wait_for(lambda: view_of(wave)[1] - view_of(wave)[0], lambda span: span > 4001 / 1.2**4.5)
 
 
 def test_near_enough_every_sample_is_a_dot(page_of):

@@ -184,6 +184,7 @@ def test_the_caption_counts_samples_and_milliseconds():
     part = sd.tree_caption(CYCLES, CYCLES[:4], 2, RATE, 10)
     assert part.startswith("The 4 layers drawn reach over 16 samples, 2.0 ms. Receptive field")
     assert part.endswith("Faint: before the sound begins, where there is nothing to read.")
+    assert "Receptive field of the one layer: 2 samples" in sd.tree_caption([1], [1], 2, RATE, 9)
     data = sd.tree_data(CYCLES[-2:], 2, cursor=7, sample_rate=RATE, top=18)
     assert data["dilations"] == [256, 128]
     assert data["rows"] == [[0], [0, 256], [0, 128, 256, 384]]

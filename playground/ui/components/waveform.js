@@ -355,8 +355,8 @@ export default function (component) {
   }
   canvas.onwheel = (event) => {
     const isAcross = Math.abs(event.deltaX) > Math.abs(event.deltaY)
-    const asked = event.ctrlKey || event.metaKey || parentElement.activeElement === canvas
-      || canvas.getRootNode().activeElement === canvas // else the page scrolls
+    const isFocused = canvas.getRootNode().activeElement === canvas
+    const asked = event.ctrlKey || event.metaKey || isFocused // else the page scrolls
     if (!isAcross && !asked) return
     event.preventDefault()
     if (isAcross) {
