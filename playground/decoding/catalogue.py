@@ -136,6 +136,7 @@ PROCESSORS: dict[str, ProcessorKind] = {
         (P("temperature", 1.0, 0.05, 5.0, 0.8, 0.05),),
         "Below 1 sharpens the distribution, above 1 flattens it. 1: off.",
         "Ackley et al. 1985",
+        only_divides=True,
     ),
     "dynatemp": Kind(
         adaptive.dynatemp, "temperature",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -79,7 +80,7 @@ def tell(
     stages: Tensor,
     tokens: Tensor,
     lanes: Sequence[Lane],
-    position: int,
+    position: int | range,
     *,
     rows: Tensor | None = None,
     slid: int = 0,
@@ -88,6 +89,7 @@ def tell(
     """Tell C decisions: that `tokens` (C,) came from `rows` (C,) of the stages (S, R, V).
 
     A lane with fewer stages than S has its last one repeated. Without `rows` token i is row i's.
+    `position` is that of all C, or a range of one for each.
     """
     depth, _, vocab_size = stages.shape
     n = min(n_candidates, vocab_size)
@@ -109,9 +111,10 @@ def tell(
         (ids, found.transpose(0, 1).flatten(1), minus_entropy, above, kept), dim=1
     )
     n_ids = ids.shape[1]
+    positions = position if isinstance(position, range) else repeat(position, len(tokens))
     return [
-        Told(numbers, n_ids, lane, position, slid)
-        for numbers, lane in zip(facts.tolist(), lanes, strict=True)
+        Told(numbers, n_ids, lane, at, slid)
+        for numbers, lane, at in zip(facts.tolist(), lanes, positions, strict=True)
     ]
 
 

@@ -89,6 +89,7 @@ class ProcessorKind:
     source: str
     check: Callable[..., None] | None = None  # (tokenizer, *values), raises ConfigError
     is_over: Callable[..., list[bool]] | None = None  # (context, *values), one bool a row
+    only_divides: bool = False  # all logits by its value, which is what a temperature does
 
     @property
     def off(self) -> Value:

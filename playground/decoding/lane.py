@@ -37,6 +37,13 @@ class Lane:
         return tuple(p for p in self.processors if not p.is_off)
 
     @cached_property
+    def plain_temperature(self) -> float | None:
+        """The temperature, 1 without one, if no other processor is active; None otherwise."""
+        if len(self.active) > 1:
+            return None
+        return self.active[0].temperature if self.active else 1.0
+
+    @cached_property
     def stages(self) -> tuple[str, ...]:
         """What a Step of this lane calls its stages."""
         return ("model", *(str(p) for p in self.active))

@@ -74,6 +74,11 @@ class Processor:
     def is_off(self) -> bool:
         return self.value == self.kind.off
 
+    @property
+    def temperature(self) -> float | None:
+        """What all logits are divided by, if that is all it does; None otherwise."""
+        return self.values[0] if self.kind.only_divides else None
+
     def __call__(self, logits: Tensor, context: Context) -> Tensor:
         """Map logits (B, V) of what follows `context.tokens` (B, T) to new logits (B, V)."""
         if self.is_off:

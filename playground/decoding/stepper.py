@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
+from playground.decoding.ahead import ANCHOR_TOKENS, BURST, can_burst, decide_burst
 from playground.decoding.contrastive import ContrastiveSearch, look_ahead
 from playground.decoding.decide import N_CANDIDATES, Told, apply_processors, score, tell
 from playground.decoding.lane import Lane
@@ -21,15 +23,17 @@ from playground.decoding.run import prefill
 from playground.decoding.search import SearchStrategy
 from playground.decoding.speculative import Begun, Guesses, Setting, Speculating
 from playground.decoding.window import dropped_tokens, slid_before, visible_window
-from playground.errors import ConfigError, ContextFullError, PromptError
+from playground.errors import ConfigError, ContextFullError, PromptError, check_whole
 from playground.models.base import ARModel, State, device_of
 from playground.traces.trace import Step, Trace
 
 KEPT_STATES = 24  # prefixes whose State stays at hand; others are read again
-ANCHOR_TOKENS = 32  # so far apart are older States, from which a jump back is read again
-KEPT_ANCHORS = 64
+KEPT_ANCHORS = 128  # older States, from which a jump back is read again
 MAX_BRANCHES = 24
 MAX_TOKENS = 4096
+LONGEST = 2**17  # of what has an end of its own
+
+Place = tuple[int, int]  # a branch's number, and how many of its tokens
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Branch:
     trace: Trace
     origin: str = ""  # name of the branch it left
     forked_at: int = 0  # position of the first token of its own
+    number: int = 0  # never another's, while names are
 
 
 class Stepper:
@@ -47,7 +52,8 @@ class Stepper:
 
     The prompt starts with BOS. `slide` lets a full context go on from its newest half; without it
     a step beyond the context raises ContextFullError. What has an end of its own, as a picture has,
-    holds at most `longest` tokens, BOS counted; then it is complete.
+    holds at most `longest` tokens, BOS counted; then it is complete. A Step keeps `n_candidates`
+    of the likeliest tokens.
     """
 
     def __init__(
@@ -61,21 +67,24 @@ class Stepper:
         slide: bool = False,
         tokenizer=None,
         longest: int = MAX_TOKENS,
+        n_candidates: int = N_CANDIDATES,
     ):
         self.model, self.eos_token, self.slide = model, eos_token, slide
-        self.longest = longest
+        self.longest = check_whole("longest", longest, 1, LONGEST)
+        self.n_candidates = n_candidates
         self.tokenizer = tokenizer  # for processors that read text
         self._peeked: tuple[tuple, Step] | None = None  # looked at, then taken
         self._guessed: dict[tuple[Lane, tuple[int, ...]], Step] = {}
-        self._memory: OrderedDict[tuple[int, ...], tuple[Tensor, State]] = OrderedDict()
-        self._anchors: OrderedDict[tuple[int, ...], State] = OrderedDict()
+        self._memory: OrderedDict[Place, tuple[Tensor, State]] = OrderedDict()
+        self._anchors: OrderedDict[Place, State] = OrderedDict()
+        self._forks: dict[int, Place] = {}  # of each branch that left another, by their numbers
         self.branches: dict[str, Branch] = {}
         self._named = 0
         trace = Trace(model_name, tuple(prompt), seed)
         self.current = self._keep(trace).name
         self.cursor = len(trace.prompt)
         if self.cursor < longest:
-            self._at(trace.prompt)  # a prompt that does not fit is told of now
+            self._at(self.cursor)  # a prompt that does not fit is told of now
         elif self.cursor > longest:
             raise PromptError(
                 f"At most {longest - 1} tokens fit behind the start token, got {self.cursor - 1}. "
@@ -106,7 +115,7 @@ class Stepper:
     @property
     def has_ended(self) -> bool:
         """True if nothing can follow: the end token, or no more room."""
-        return self.prefix[-1] == self.eos_token or len(self.prefix) >= self.longest
+        return self.tokens[self.cursor - 1] == self.eos_token or self.cursor >= self.longest
 
     def steps_by_position(self, name: str | None = None) -> list[Step]:
         """Return a Step for every token after BOS of a branch: the prompt's, then the decisions."""
@@ -120,7 +129,7 @@ class Stepper:
             ContextFullError: the context is full and `slide` is off.
             ConfigError: the strategy keeps several texts at once.
         """
-        asked = (lane, self.current, self.prefix)
+        asked = (lane, self._place(self.cursor))
         if self._peeked is None or self._peeked[0] != asked:
             self._peeked = (asked, self._decide(lane))
         return self._peeked[1]
@@ -178,6 +187,20 @@ class Stepper:
             return False
         self._advance(self.peek(lane), lane)
         return True
+
+    @torch.inference_mode()
+    def run_ahead(self, lane: Lane, count: int) -> int:
+        """Decide up to `count` tokens; return how many, which is less only at the end.
+
+        All is as after `count` calls of `step`, but a token costs far less: see `ahead.py`.
+        """
+        made = 0
+        while made < count and not self.has_ended:
+            if self.at_end and can_burst(lane):
+                made += self._burst(lane, count - made)
+            else:
+                made += self.step(lane)
+        return made
 
     def take(self, token: int, lane: Lane) -> None:
         """Take `token` next, whatever the strategy would have chosen.
@@ -243,23 +266,48 @@ class Stepper:
             fork = self.cursor
             trace = trace.cut(fork)
             self.current = self._keep(trace, origin=self.current, forked_at=fork).name
-        trace = replace(trace.append(step), settings=lane.settings())
+        self._extend(trace, [step], lane)
+
+    def _extend(self, trace: Trace, steps: Sequence[Step], lane: Lane) -> None:
+        """Let `steps` follow `trace`, which is what the current branch has so far."""
+        trace = trace.extend(steps, lane.settings())
         self.branches[self.current] = replace(self.branch, trace=trace)
-        self.cursor += 1
+        self.cursor += len(steps)
+
+    def _burst(self, lane: Lane, count: int) -> int:
+        """Decide up to `count` tokens behind the last one; return how many."""
+        first, limit = self.cursor, self.model.context_length
+        found = self._at(first)
+        count = min(count, self.longest - first, BURST - (first - 1) % BURST)
+        if limit is not None:  # a burst ends where the window slides, or the context is full
+            dropped = dropped_tokens(first, limit)
+            places = range(first, first + count)
+            count = len(list(takewhile(lambda at: dropped_tokens(at, limit) == dropped, places)))
+        logprobs = self._logprobs() if lane.plain_temperature is None else ()
+        burst = decide_burst(self._setting(), lane, self.tokens, logprobs, found, count)
+        steps = burst.steps(lane, first, self._slid(), self.n_candidates)
+        self._extend(self.branch.trace, steps, lane)
+        for length, state in burst.states:
+            self._keep_anchor(self._place(length), state)
+        newest, state = burst.states[-1]
+        self._keep_state(self._place(newest), (burst.logits, state))
+        return len(steps)
 
     def _forced(self, token: int, chosen_by: str, lane: Lane) -> Step:
         tokens = torch.tensor([token], device=device_of(self.model))
         return self._tell(lane, self._stages(lane), tokens).step(chosen_by)
 
     def _tell(self, lane: Lane, stages: Tensor, tokens: Tensor) -> Told:
-        (told,) = tell(stages, tokens, [lane], self.cursor, slid=self._slid())
+        (told,) = tell(
+            stages, tokens, [lane], self.cursor, slid=self._slid(), n_candidates=self.n_candidates
+        )
         return told
 
     def _stages(self, lane: Lane) -> Tensor:
         """Return the stages (S, 1, V) of what follows the prefix."""
-        logits, _ = self._at(self.prefix)
+        logits, _ = self._at(self.cursor)
         context = None  # of thousands of values it takes longer than a step, so only who reads it
-        if lane.active:
+        if lane.plain_temperature is None:
             context = self._setting().context(self.prefix, self._logprobs(), lane)
         return apply_processors(logits, lane, context)
 
@@ -272,14 +320,14 @@ class Stepper:
         prompt = self.branch.trace.prompt[: self.cursor]
         limit = self.model.context_length if self.slide else None
         return Setting(
-            self.model, prompt, MAX_TOKENS, self.eos_token, limit, N_CANDIDATES, self.tokenizer,
-            device_of(self.model),
+            self.model, prompt, self.longest, self.eos_token, limit, self.n_candidates,
+            self.tokenizer, device_of(self.model),
         )  # fmt: skip
 
     def _guess(self, lane: Lane) -> Step:
         """Return what a round of guesses decided for this position, or begin a round here."""
         if (lane, self.prefix) not in self._guessed:
-            logits, state = self._at(self.prefix)
+            logits, state = self._at(self.cursor)
             begun = Begun(self.prefix, tuple(self._logprobs()), logits, state)
             self._guessed.clear()  # those of the last round are enough
             prefix = self.prefix
@@ -289,13 +337,14 @@ class Stepper:
         return self._guessed[lane, self.prefix]
 
     def _contrast(self, lane: Lane) -> Step:
-        logits, _ = self._at(self.prefix)
+        logits, _ = self._at(self.cursor)
         context = self._setting().context(self.prefix, self._logprobs(), lane)
         stages = apply_processors(logits.float().log_softmax(-1), lane, context)
         limit = self.model.context_length if self.slide else None
         *window, _ = visible_window((*self.prefix, 0), limit)  # whatever token follows
         return look_ahead(
-            self.model, stages, lane, window, self.cursor, slid=self._slid()
+            self.model, stages, lane, window, self.cursor, slid=self._slid(),
+            n_candidates=self.n_candidates,
         ).step()  # fmt: skip
 
     def _keep(self, trace: Trace, origin: str = "", forked_at: int = 0) -> Branch:
@@ -307,56 +356,73 @@ class Stepper:
         self._named += 1
         while f"branch {self._named}" in self.branches:
             self._named += 1
-        branch = Branch(f"branch {self._named}", trace, origin, forked_at)
+        branch = Branch(f"branch {self._named}", trace, origin, forked_at, self._named)
+        if origin:
+            self._forks[branch.number] = (self.branches[origin].number, forked_at)
         self.branches[branch.name] = branch
         return branch
 
     def _slid(self) -> int:
         return slid_before(self.cursor, self.model.context_length if self.slide else None)
 
-    def _at(self, prefix: tuple[int, ...]) -> tuple[Tensor, State]:
-        """Return the logits (1, V) of what follows `prefix`, and the State after it."""
-        limit = self.model.context_length
-        if prefix in self._memory:
-            self._memory.move_to_end(prefix)
-            return self._memory[prefix]
-        dropped = dropped_tokens(len(prefix), limit)
+    def _place(self, length: int) -> Place:
+        """Return what no other `length` tokens have: their branch, where it shares them its origin.
+
+        Tokens of a branch never change, so this stands for thousands of them.
+        """
+        number = self.branch.number
+        while number in self._forks and length <= self._forks[number][1]:
+            number = self._forks[number][0]
+        return number, length
+
+    def _at(self, length: int) -> tuple[Tensor, State]:
+        """Return the logits (1, V) of what follows the first `length` tokens, and the State."""
+        limit, place = self.model.context_length, self._place(length)
+        if place in self._memory:
+            self._memory.move_to_end(place)
+            return self._memory[place]
+        dropped = dropped_tokens(length, limit)
         if dropped and not self.slide:
             raise ContextFullError(
                 f"The context is full: this model sees {limit} tokens at once, and the text has "
-                f"{len(prefix)}. Switch on “Slide the window” to go on from its newest half, go "
+                f"{length}. Switch on “Slide the window” to go on from its newest half, go "
                 "back, or shorten the prompt."
             )
-        length, state = self._nearest(prefix, dropped)
+        start, state = self._nearest(length, dropped)
         if state is not None:
-            rest = torch.tensor([prefix[length:]], device=device_of(self.model))
+            rest = torch.tensor([self.tokens[start:length]], device=device_of(self.model))
             found = self.model.step(rest, state)
         else:
-            found = prefill(self.model, visible_window(prefix, limit))
-        self._keep_state(prefix, found)
+            found = prefill(self.model, visible_window(self.tokens[:length], limit))
+        self._keep_state(place, found)
         return found
 
-    def _nearest(self, prefix: tuple[int, ...], dropped: int) -> tuple[int, State | None]:
+    def _nearest(self, length: int, dropped: int) -> tuple[int, State | None]:
         """Return the State of the longest kept prefix that saw the same window, and its length."""
         limit = self.model.context_length
-        before = self._memory.get(prefix[:-1])
-        if before is not None and dropped == dropped_tokens(len(prefix) - 1, limit):
-            return len(prefix) - 1, before[1]
-        for length in range((len(prefix) - 1) // ANCHOR_TOKENS * ANCHOR_TOKENS, 0, -ANCHOR_TOKENS):
-            if dropped_tokens(length, limit) != dropped:
-                break
-            if prefix[:length] in self._anchors:
-                return length, self._anchors[prefix[:length]]
-        return 0, None
+        before = self._memory.get(self._place(length - 1))
+        if before is not None and dropped == dropped_tokens(length - 1, limit):
+            return length - 1, before[1]
+        near = max((n for number, n in self._anchors
+                    if n < length and self._place(n) == (number, n)), default=0)  # fmt: skip
+        if near == 0 or dropped_tokens(near, limit) != dropped:
+            return 0, None
+        return near, self._anchors[self._place(near)]
 
-    def _keep_state(self, prefix: tuple[int, ...], found: tuple[Tensor, State]) -> None:
-        self._memory[prefix] = found
+    def _keep_state(self, place: Place, found: tuple[Tensor, State]) -> None:
+        self._memory[place] = found
         if len(self._memory) > KEPT_STATES:
             self._memory.popitem(last=False)
-        if len(prefix) % ANCHOR_TOKENS == 0:
-            self._anchors[prefix] = found[1]
-            if len(self._anchors) > KEPT_ANCHORS:
-                self._anchors.popitem(last=False)
+        self._keep_anchor(place, found[1])
+
+    def _keep_anchor(self, place: Place, state: State) -> None:
+        """Keep a State if it is at one of the places for that; those that lie close go first."""
+        if place[1] % ANCHOR_TOKENS:
+            return
+        self._anchors[place] = state
+        if len(self._anchors) > KEPT_ANCHORS:
+            close = (key for key in self._anchors if key[1] % BURST)
+            del self._anchors[next(close, next(iter(self._anchors)))]
 
     @torch.inference_mode()
     def _score_prompt(self) -> tuple[Step, ...]:

@@ -106,6 +106,30 @@ class HasStepEvery(Protocol):
         ...
 
 
+@runtime_checkable
+class HasSampleAhead(Protocol):
+    """A model that draws many tokens in one call, as kernels do for whom a call costs most.
+
+    Optional. What it draws is a proposal: a decoder looks at the logits, draws again in its own
+    arithmetic, and goes on from the first token that differs.
+    """
+
+    def sample_ahead(
+        self, token: Tensor, state: State, uniforms: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor, State] | None:
+        """Read `token` (1, 1), draw a token, read it, and so on: N draws for `uniforms` (N,).
+
+        Row i of the logits (N, V) is what `step` would give there; token i is that where the
+        cumulated softmax(logits[i] / temperature) passes the double uniforms[i]. Returns tokens
+        (N,) int64, logits, and the State that has read `token` and all tokens but the last; None
+        where no kernel can.
+
+        Raises:
+            ContextFullError: the context has no room for N more tokens.
+        """
+        ...
+
+
 def step_prefixes(model: ARModel, tokens: Tensor, state: State) -> tuple[Tensor, Sequence[State]]:
     """Read tokens (B, N); return the logits (B, N, V) after each, and the State after each.
 

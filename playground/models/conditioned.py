@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from playground.models.base import ARModel, State, step_prefixes
+from playground.models.base import ARModel, HasSampleAhead, State, step_prefixes
 from playground.models.guided import Guided
 
 
@@ -56,6 +56,22 @@ class Conditioned(nn.Module):
         """Read tokens (B, N); return the logits (B, N, V) and the State after each of them."""
         logits, states = step_prefixes(self.model, tokens, state)
         return self._exclude(logits), states
+
+    def sample_ahead(
+        self, token: Tensor, state: State, uniforms: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor, State] | None:
+        """Draw tokens (N,) with logits (N, V), if `model` can; see `HasSampleAhead`.
+
+        The model knows of no exclusion: a token that is drawn although it is excluded has a logit
+        of -inf, and is not what a decoder chooses.
+        """
+        if not isinstance(self.model, HasSampleAhead):
+            return None
+        drawn = self.model.sample_ahead(token, state, uniforms, temperature)
+        if drawn is None:
+            return None
+        tokens, logits, state = drawn
+        return tokens, self._exclude(logits), state
 
     def _exclude(self, logits: Tensor) -> Tensor:
         if not self.excluded:

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from playground.errors import TraceError
 
 FORMAT = "playground-trace/2"
-MAX_STEPS = 100_000
+MAX_STEPS = 2**17
 MAX_JSON_BYTES = 64 * 2**20
 MAX_WHOLE = 2**53  # the largest that JavaScript, and so any JSON, holds exactly
 CHOOSERS = ("strategy", "user", "prompt", "draft")
@@ -116,10 +116,12 @@ class Trace:
         """The prompt and the chosen tokens."""
         return self.prompt + tuple(step.token for step in self.steps)
 
-    def append(self, step: Step) -> Trace:
-        """Return the trace with one more decision."""
-        longer = replace(self, steps=(*self.steps, step))
-        longer.__dict__["tokens"] = (*self.tokens, step.token)  # of a picture there are thousands
+    def extend(self, steps: Sequence[Step], settings: dict[str, Any] | None = None) -> Trace:
+        """Return the trace with more decisions, the last of them made under `settings`."""
+        settings = self.settings if settings is None else settings
+        longer = replace(self, steps=(*self.steps, *steps), settings=settings)
+        tokens = (*self.tokens, *(step.token for step in steps))
+        longer.__dict__["tokens"] = tokens  # of a second of sound there are thousands
         return longer
 
     def cut(self, length: int) -> Trace:

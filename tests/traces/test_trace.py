@@ -154,7 +154,7 @@ def test_append_and_cut_return_new_traces():
     assert trace.tokens == trace.prompt + tuple(s.token for s in trace.steps)
     shorter = trace.cut(5)
     assert shorter.tokens == trace.tokens[:5]
-    assert shorter.append(trace.steps[2]) == trace.cut(6)
+    assert shorter.extend(trace.steps[2:3]) == trace.cut(6)
     assert len(trace.steps) == 6
     assert trace.cut(2).prompt == (0, 5)
     assert trace.cut(2).steps == ()
