@@ -33,6 +33,10 @@ def _drawing(name: str, title: str, summary: str, modality: str = "image") -> Mo
     return ModelCard(name, title, modality, summary, "", ROOT / "checkpoints" / name)
 
 
+def _sounding(name: str, title: str, summary: str, example: str = "") -> ModelCard:
+    return ModelCard(name, title, "audio", summary, example, ROOT / "checkpoints" / name)
+
+
 def _digits(order: str, told: str) -> ModelCard:
     return _drawing(
         f"digits-transformer-{order}",
@@ -112,6 +116,27 @@ MODELS = (
     _digits("column", "column by column"),
     _digits("spiral", "around the edge, then ever further inwards"),
     _digits("random", "scattered, by one permutation for all pictures"),
+    _sounding(
+        "instruments-wavenet",
+        "WaveNet · drums and short instruments",
+        "Dilated convolutions over the last eighth of a second; told which instrument to play.",
+    ),
+    _sounding(
+        "words-wavenet",
+        "WaveNet · spoken words",
+        "Told a text of a few words, which it speaks letter by letter.",
+        "seven",
+    ),
+    _sounding(
+        "speech-wavenet",
+        "WaveNet · telephone prompts",
+        "Learned from 22 minutes of one speaker, told nothing: it babbles in her voice.",
+    ),
+    _sounding(
+        "speech-samplernn",
+        "SampleRNN · telephone prompts",
+        "The same speech by frames of 16 samples that a recurrent net remembers.",
+    ),
 )
 
 

@@ -48,12 +48,12 @@ class Config(TrainingConfig):
     flip: bool = option(False, "turn every second crop upside down, which sounds the same")
     channels: int = option(64, "width of the layers (wavenet)")
     skip_channels: int = option(64, "width of what all layers add up (wavenet)")
-    n_layer: int = option(18, "layers")
+    n_layer: int = option(18, "layers (wavenet, transformer)")
     dilation_cycle: int = option(9, "layer l is dilated by 2^(l mod this) (wavenet)")
     kernel_size: int = option(2, "samples that a layer looks at (wavenet)")
     hop: int = option(80, "samples that share a frame of the text (wavenet)")
     frame_size: int = option(16, "samples of a frame (samplernn)")
-    n_hidden: int = option(256, "width of the frames' state (samplernn)")
+    n_hidden: int = option(192, "width of the frames' state (samplernn)")
     n_embd: int = option(128, "width of the stream (transformer)")
     n_head: int = option(4, "attention heads (transformer)")
     context_length: int = option(1024, "samples that it can look back (transformer)")
@@ -128,8 +128,8 @@ def build_model(config: Config, tokenizer: AudioTokenizer, told: Told) -> torch.
     config_class, model_class = FAMILIES[config.model]
     sizes = {"levels": tokenizer.levels, "vocab_size": tokenizer.vocab_size}
     known = asdict(config) | sizes | told.sizes
-    if config.model == "samplernn":
-        known["n_layer"] = 1
+    if config.model == "samplernn":  # whose embedding and recurrent layers are small
+        del known["n_layer"], known["n_embd"]
     names = config_class.__dataclass_fields__
     return model_class(config_class(**{k: v for k, v in known.items() if k in names}))
 
