@@ -29,6 +29,10 @@ class TraceError(PlaygroundError):
     """A trace file is not what `Trace.to_json` writes."""
 
 
+class CompressionError(PlaygroundError):
+    """A packed file is damaged or was made with another model, or something cannot be packed."""
+
+
 def check_range(name: str, value: float, low: float, high: float, *, open_low: bool = False):
     """Return `value` if it lies in [low, high] ((low, high] with `open_low`).
 

@@ -9,7 +9,9 @@ from tests.helpers import ROOT
 
 BELOW = {"errors"}
 CORE = BELOW | {"traces", "models", "tokenizers"}
-MIDDLE = {"decoding", "inspection", "evaluation", "data", "checkpoints", "experiments"}
+MIDDLE = {
+    "decoding", "inspection", "evaluation", "compression", "data", "checkpoints", "experiments",
+}  # fmt: skip
 TOP = {"registry", "comparison", "devices"}
 MAY_IMPORT = {  # layer: layers it may use, besides itself
     "errors": set(),
@@ -19,6 +21,7 @@ MAY_IMPORT = {  # layer: layers it may use, besides itself
     "decoding": CORE,
     "inspection": CORE | {"decoding"},  # windows are decoding's
     "evaluation": CORE,
+    "compression": CORE | {"decoding"},  # windows are decoding's
     "data": CORE,
     "checkpoints": CORE,
     "experiments": BELOW,  # results; what makes them is in train
