@@ -4,7 +4,16 @@ import streamlit as st
 
 from playground.errors import PlaygroundError
 from playground.registry import available
-from playground.ui import audio_controls, audio_greedy, audio_stepping, controls, state
+from playground.ui import (
+    audio_actions,
+    audio_completion,
+    audio_controls,
+    audio_greedy,
+    audio_likelihood,
+    audio_stepping,
+    controls,
+    state,
+)
 
 controls.page_setup("Audio")
 st.title("Sound, one sample at a time")
@@ -21,7 +30,12 @@ with st.sidebar:
         st.stop()
 doing = controls.mode_picker(audio_controls.MODES)
 notes_slot = st.container()
-if doing == audio_controls.GREEDY:
+canvas = audio_actions.canvas_tokens(setting.tokenizer)
+if doing == audio_controls.CONTINUE:
+    audio_completion.section(setting, canvas)
+elif doing == audio_controls.LIKELY:
+    audio_likelihood.section(setting, canvas)
+elif doing == audio_controls.GREEDY:
     audio_greedy.section(setting)
 else:
     audio_stepping.section(setting)

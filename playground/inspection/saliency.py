@@ -18,17 +18,26 @@ from playground.errors import ConfigError
 from playground.models.base import ARModel, HasEmbedding, device_of
 from playground.models.conditioned import unwrapped, without_wrappers
 
+FRAME = 320  # tokens: whole frames of every model of sound here, so that none begins in one
+
 
 def can_be_differentiated(model: ARModel) -> bool:
     """True if `saliency` can be asked for; counts have no gradient."""
     return isinstance(without_wrappers(model), HasEmbedding)
 
 
-def saliency(model: ARModel, prefix: Sequence[int], token: int) -> np.ndarray:
+def saliency(
+    model: ARModel, prefix: Sequence[int], token: int, newest: int | None = None
+) -> np.ndarray:
     """Return how much each token of `prefix` (BOS first) matters to log p of `token` next.
 
     What a sliding window has dropped does not matter at all. Of a guided model it is the branch
     that is told the condition.
+
+    Args:
+        newest: about how many tokens are asked at most, which bounds memory; older ones are told
+            as 0. That is exact where the receptive field is no longer. Of other models the prefix
+            is read as if it began there.
 
     Returns:
         (len(prefix),) float32, not negative, in nats a unit of embedding.
@@ -43,10 +52,15 @@ def saliency(model: ARModel, prefix: Sequence[int], token: int) -> np.ndarray:
             "what matters to it."
         )
     window = visible_window(prefix, inner.context_length)
+    start = 0
+    if newest is not None and len(window) > newest:
+        start = (len(window) - newest) // FRAME * FRAME
+        window = (window[0], *window[1 + start :])
+    told = {"start": start} if start and hasattr(inner, "dilations") else {}
     rows = torch.tensor([window], device=device_of(inner))
     with torch.inference_mode(False), torch.enable_grad():
         embedded = inner.embed(rows).detach().clone().requires_grad_()
-        logits = inner.forward_embedded(embedded, condition)[0, -1].float()
+        logits = inner.forward_embedded(embedded, condition, **told)[0, -1].float()
         (gradient,) = torch.autograd.grad(logits.log_softmax(-1)[token], embedded)
     found = np.zeros(len(prefix), np.float32)
     lengths = gradient[0].norm(dim=-1).cpu().numpy()

@@ -242,13 +242,17 @@ class WaveNet(nn.Module):
         """Map tokens (B, T) to their embeddings (B, T, C)."""
         return self.embedding(tokens)
 
-    def forward_embedded(self, embedded: Tensor, condition: Any = None) -> Tensor:
-        """Map embeddings (B, T, C) to logits (B, T, V); row i scores token i + 1."""
-        return with_start(self.level_logits(embedded, self.biases(condition, len(embedded))))
+    def forward_embedded(self, embedded: Tensor, condition: Any = None, start: int = 0) -> Tensor:
+        """Map embeddings (B, T, C) to logits (B, T, V); row i scores token i + 1.
 
-    def level_logits(self, x: Tensor, biases: Tensor) -> Tensor:
+        Without the first `start` tokens only rows behind a receptive field are those of the whole.
+        """
+        biases = self.biases(condition, len(embedded))
+        return with_start(self.level_logits(embedded, biases, start))
+
+    def level_logits(self, x: Tensor, biases: Tensor, start: int = 0) -> Tensor:
         """Map embeddings (B, T, C) and biases (B, F, n_layer * 2 C) to logits (B, T, levels)."""
-        frame = self._frames(0, x.shape[1], biases.shape[1])
+        frame = self._frames(start, start + x.shape[1], biases.shape[1])
         skips = 0.0
         for layer, bias in zip(self.layers, biases.chunk(self.config.n_layer, -1), strict=True):
             change, skip = layer(layer.windows(x), bias[:, frame])

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from playground.decoding.lane import Lane
 from playground.decoding.stepper import Branch, Stepper
 from playground.errors import PlaygroundError
-from playground.tokenizers.audio import to_wav
+from playground.tokenizers.audio import AudioTokenizer, to_wav
 from playground.ui import actions, state
 from playground.ui.audio_link import pack_forced, unpack_forced
 from playground.ui.audio_setting import AudioSetting
@@ -178,7 +178,7 @@ def from_levels(session: AudioSession, lane: Lane) -> None:
 # -- what there is to hear -------------------------------------------------------------------------
 
 
-def hear(session: AudioSession, tokenizer) -> Heard:
+def hear(session: AudioSession, tokenizer: AudioTokenizer) -> Heard:
     """Return the whole branch to hear; made anew if it has grown since."""
     tokens = session.stepper.tokens[1:]
     if session.heard.tokens != tokens:
@@ -186,6 +186,14 @@ def hear(session: AudioSession, tokenizer) -> Heard:
         wav = to_wav(samples, tokenizer.sample_rate) if tokens else b""
         session.heard = Heard(tokens, samples, wav)
     return session.heard
+
+
+def canvas_tokens(tokenizer: AudioTokenizer) -> tuple[int, ...]:
+    """Return what was made step by step, BOS left out; nothing if it is of another kind."""
+    stepper = audio_session().stepper
+    if stepper is None or stepper.tokenizer.to_json() != tokenizer.to_json():
+        return ()
+    return stepper.tokens[1:]
 
 
 # -- what the link keeps ---------------------------------------------------------------------------

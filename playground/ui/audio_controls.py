@@ -22,7 +22,7 @@ STEP, CONTINUE, LIKELY, GREEDY, COMPRESS = (
     "Why greedy is silent",
     "Compress",
 )
-MODES = (STEP, GREEDY)
+MODES = (STEP, CONTINUE, LIKELY, GREEDY)
 SHORTEST, LONGEST = 0.25, 4.0  # seconds
 TICKS = 4  # redraws a second, at most, while it plays
 SPEEDS = {  # seconds of sound in a second

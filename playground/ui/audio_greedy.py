@@ -15,7 +15,7 @@ from playground.decoding.strategies import Greedy, Sample
 from playground.errors import PlaygroundError
 from playground.tokenizers.audio import AudioTokenizer
 from playground.traces.trace import Step
-from playground.ui import audio_voices
+from playground.ui import audio_voices, state
 from playground.ui.audio_setting import AudioSetting
 from playground.ui.audio_voices import Voices, VoicesSession
 from playground.ui.controls import name_bad_number, plain
@@ -28,6 +28,7 @@ KEY = "greedy"
 LONGEST = 2.0  # seconds of each of the three
 SILENT = 0.004  # of full scale: no ear hears it beside a drum
 WINDOW_S = 0.02  # the beginning and the end of the silence, whose probabilities are compared
+SURER = 1.2  # times less doubt: so much that it is worth saying
 MOSTLY = 0.5  # of the samples: silent enough to be called silent
 
 
@@ -41,6 +42,9 @@ class Figures:
     taken: float  # mean probability of the level that was taken
     taken_first: float  # the same over its beginning, and over its end
     taken_last: float
+    open_at: int  # the sample at which the level that was taken was least likely
+    open_taken: float  # its probability there
+    open_entropy: float  # and the entropy, in bits
 
 
 def section(setting: AudioSetting) -> None:
@@ -63,12 +67,13 @@ def section(setting: AudioSetting) -> None:
     told = (setting.loaded.card.name, id(setting.loaded.model), setting.told, setting.guidance)
     identity = (*told, setting.lane.seed, between, longest)
     if session.is_asked:
+        state.forget_widget(f"{KEY}_at")  # of another sound
         lanes = lanes_of(setting.lane.seed, between)
         audio_voices.start(
             session, lambda: audio_voices.begin(setting, identity, (), lanes, longest)
         )
     with slot:
-        audio_voices.buttons(session, KEY, "Let both sound")
+        audio_voices.buttons(session, KEY, "Let them sound")
     interval, voices = audio_voices.interval(session), session.voices
 
     @st.fragment(run_every=interval)
@@ -80,7 +85,7 @@ def section(setting: AudioSetting) -> None:
         if session.problem:
             st.error(plain(session.problem))
         if voices is None:
-            st.info("Press **Let both sound**: they grow side by side.")
+            st.info("Press **Let them sound**: they grow side by side.")
             return
         if voices.identity != identity and session.pace != "run":
             st.info("Settings have changed since. Press the button to hear what they do.",
@@ -112,6 +117,9 @@ def figures_of(voices: Voices, index: int) -> Figures:
         taken=float(taken.mean()),
         taken_first=float(taken[:few].mean()),
         taken_last=float(taken[-few:].mean()),
+        open_at=voices.kept + int(taken.argmin()),
+        open_taken=float(taken.min()),
+        open_entropy=steps[int(taken.argmin())].entropy_bits,
     )
 
 
@@ -129,8 +137,8 @@ def results(session: VoicesSession, voices: Voices) -> None:
             player_card(
                 voices.samples(i), voices.tokenizer.sample_rate, key=f"{KEY}_card_{i}",
                 title=titles[i],
-                figures=f"{told.silent:.0%} of it silent, {told.bits:.2f} bits per sample; "
-                f"entropy {told.entropy:.2f} bits",
+                figures=f"{told.silent:.0%} of it silent, {told_bits(told.bits)} per sample; "
+                f"entropy {told_bits(told.entropy)}",
             )  # fmt: skip
     if session.pace == "run":
         st.caption(f"{voices.made:,} of {voices.longest:,} samples.")
@@ -140,50 +148,62 @@ def results(session: VoicesSession, voices: Voices) -> None:
     with left:
         st.markdown(explanation(figures[0], figures[2], WINDOW_S))
     with right:
-        one_sample(voices)
+        one_sample(voices, figures[0].open_at)
 
 
 def explanation(greedy: Figures, sampled: Figures, window_s: float) -> str:
     """Say from the measured numbers why greedy sounds as it does."""
+    rest = 1 - greedy.open_taken
+    least = (
+        f"At sample {greedy.open_at:,}, where it was least sure, that level had "
+        f"{greedy.open_taken:.1%}: in {rest:.1%} of the cases something else ought to come. But "
+        "this is shared by many levels, and each of them alone is less likely."
+    )
     if greedy.silent < MOSTLY:
         first = (
-            f"**Here greedy is not silent**: only {greedy.silent:.0%} of its samples are. It still "
-            f"takes the likeliest level every time, on average with probability "
-            f"{greedy.taken:.0%}, and never any of the others."
+            f"**Here greedy is not silent**: only {greedy.silent:.0%} of its samples are. It takes "
+            f"the likeliest level every time all the same, with probability {greedy.taken:.0%} on "
+            f"average. {least}"
         )
     else:
         first = (
-            f"**At each of its samples the likeliest level is taken**, on average with probability "
-            f"{greedy.taken:.0%}, and for {greedy.silent:.0%} of them that is one in the middle: "
-            f"silence. In {1 - greedy.taken:.0%} of the cases something else ought to come. But "
-            "that is shared by many levels, above and below, and each of them alone is less likely."
+            f"**Likeliest is not likely.** Greedy takes the likeliest level every time, and for "
+            f"{greedy.silent:.0%} of its samples that is one in the middle: silence. {least}"
         )
     window = f"{1000 * window_s:.0f} ms"
     feeds = (
-        f"**It feeds itself.** The model reads what was taken. Over the first {window} the level "
-        f"taken had {greedy.taken_first:.0%}, over the last {window} {greedy.taken_last:.0%}"
+        f"**It feeds itself.** The model reads what was taken, and what follows silence is mostly "
+        f"silence. Over the first {window} the level taken had {greedy.taken_first:.1%}, over the "
+        f"last {window} {greedy.taken_last:.1%}"
     )
-    feeds += (
-        ": the longer it goes on, the surer the model is that it does."
-        if greedy.taken_last > greedy.taken_first
-        else "."
-    )
+    grows = 1 - greedy.taken_last < (1 - greedy.taken_first) / SURER
+    feeds += ": the longer it goes on, the surer the model is that it does." if grows else "."
     apart = (
-        f"**Likely is not typical.** Greedy's sound costs {greedy.bits:.2f} bits a sample, the "
-        f"drawn one {sampled.bits:.2f}, near the {sampled.entropy:.2f} that its distributions have "
-        "to spend. Real sound spends them too; the single likeliest one does not "
+        f"**Likely is not typical.** Greedy's sound costs {told_bits(greedy.bits)} a sample, the "
+        f"drawn one {told_bits(sampled.bits)}: about the entropy of its distributions, "
+        f"{told_bits(sampled.entropy)}, as real sound does. The single likeliest sound does not "
         "(Holtzman et al. 2020, arXiv:1904.09751)."
     )
     return "\n\n".join((first, feeds, apart))
 
 
-def one_sample(voices: Voices) -> None:
+def told_bits(bits: float) -> str:
+    return f"{bits:.2f} bits" if bits >= 0.01 else "under 0.01 bits"
+
+
+def one_sample(voices: Voices, at: int) -> None:
     """Draw what the model thought of one sample of greedy, and what is made of that."""
     tokenizer, stepper = voices.tokenizer, voices.steppers[0]
     last = voices.made - 1
-    at = 0
     if last:
-        at = st.slider("Sample of greedy to look at", 0, last, last // 2, key=f"{KEY}_at")
+        at = st.slider(
+            "Sample of greedy to look at",
+            0,
+            last,
+            at,
+            key=f"{KEY}_at",
+            help="It begins where the model was least sure.",
+        )
     temperature = voices.lanes[1].processors[0]
     try:
         with turn():

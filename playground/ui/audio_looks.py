@@ -21,6 +21,7 @@ from playground.ui.controls import name_strangers
 from playground.ui.resources import turn
 from playground.ui.sound_components import dilation_tree, distribution_heat_map, samples_read
 
+NEWEST = 2000  # samples of which the gradient is asked
 SHOWN = 120  # samples of the heat map: 15 ms at 8 kHz
 FIELD = "receptive field"
 MEANS = {
@@ -97,7 +98,7 @@ def _weights(
     if session.looked[:1] != (asked,):
         with turn():
             weights = (
-                saliency(setting.model, prefix, step.token)
+                saliency(setting.model, prefix, step.token, NEWEST)
                 if name == "gradient"
                 else attention(without_wrappers(setting.model), prefix).over(len(prefix))
             )

@@ -63,6 +63,7 @@ class VoicesSession:
     voices: Voices | None = None
     is_asked: bool = False  # to begin, once the widgets have been read that changed with the click
     problem: str = ""
+    rest: tuple = ()  # what the bits of the original's own rest are of, and they
 
 
 def voices_session(name: str) -> VoicesSession:

@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from playground.errors import PlaygroundError
-from playground.ui import image_likelihood_charts as charts
 from playground.ui import image_likelihood_data as data
+from playground.ui import likelihood_charts as charts
 from playground.ui import picture_components as components
 from playground.ui import picture_input
 from playground.ui.controls import plain

@@ -18,6 +18,7 @@ from tests.helpers import (
     random_tokens,
     transformer,
 )
+from tests.sound_checkpoints import sound_model
 
 TEXT_MODELS = {
     "lstm": lstm,
@@ -97,3 +98,22 @@ def test_it_can_be_asked_for_in_inference_mode():
     model = picture_model("gated-pixelcnn")
     with torch.inference_mode():
         assert saliency(model, prefix_of(model, 6), 0).max() > 0
+
+
+@pytest.mark.parametrize("told", [{"n_class": 2}, {"alphabet": "ab "}])
+def test_the_newest_tokens_tell_all_that_a_receptive_field_holds(told):
+    model = sound_model(**told, n_layer=4, dilation_cycle=4, hop=5)  # it sees 16 samples
+    condition = "ab ab" if "alphabet" in told else 1
+    told_model = as_drawn(model, 256, condition)
+    prefix = prefix_of(model, 700)
+    whole, newest = (saliency(told_model, prefix, 130, n) for n in (None, 40))
+    assert (whole[-model.receptive_field :] > 0).any()
+    np.testing.assert_allclose(newest, whole, rtol=1e-4, atol=1e-7)
+
+
+def test_an_older_beginning_is_told_as_nothing():
+    model = lstm()
+    prefix = prefix_of(model, 900)
+    found = saliency(model, prefix, 3, 100)
+    assert found.shape == (900,)
+    assert not found[1:641].any()

@@ -1,4 +1,4 @@
-"""Charts of how likely a picture is: by class, the classifier's answer, by model."""
+"""Charts of how likely a picture or a sound is: by class, the classifier's answer, by model."""
 
 from __future__ import annotations
 
@@ -51,18 +51,20 @@ def _answer() -> alt.Color:
     return alt.Color("is:N", scale=scale, legend=None)
 
 
-def bits_by_class_chart(rows: Sequence[dict]) -> alt.LayerChart:
-    """Bits per dimension under each class: bars from zero, and the figure."""
+def bits_by_class_chart(
+    rows: Sequence[dict], unit: str = "dimension", what: str = "picture"
+) -> alt.LayerChart:
+    """Bits per `unit` of `what` under each class: bars from zero, and the figure."""
     base = alt.Chart(alt.Data(values=list(rows))).encode(y=_classes())
     widest = alt.X(
-        "bits:Q", title="bits per dimension (fewer: likelier)", axis=alt.Axis(grid=False),
+        "bits:Q", title=f"bits per {unit} (fewer: likelier)", axis=alt.Axis(grid=False),
         scale=alt.Scale(zero=True),
     )  # fmt: skip
     tooltip = [
         "class:N",
-        alt.Tooltip("bits:Q", title="bits per dimension", format=".4f"),
+        alt.Tooltip("bits:Q", title=f"bits per {unit}", format=".4f"),
         alt.Tooltip("more:Q", title="more than the best", format=".4f"),
-        alt.Tooltip("posterior:Q", title="p(class | picture)", format=".3~%"),
+        alt.Tooltip("posterior:Q", title=f"p(class | {what})", format=".3~%"),
     ]
     bars = base.mark_bar(height={"band": 0.68}).encode(x=widest, color=_answer(), tooltip=tooltip)
     figures = base.mark_text(align="right", dx=-4, fontSize=11, color="white").encode(
@@ -71,13 +73,13 @@ def bits_by_class_chart(rows: Sequence[dict]) -> alt.LayerChart:
     return alt.layer(bars, figures).properties(height=alt.Step(24))
 
 
-def posterior_chart(rows: Sequence[dict]) -> alt.LayerChart:
+def posterior_chart(rows: Sequence[dict], what: str = "picture") -> alt.LayerChart:
     """The classifier's answer: the posterior of each class, from 0 to 1."""
     base = alt.Chart(alt.Data(values=list(rows))).encode(y=_classes())
     scale = alt.Scale(domain=[0, 1.25])
     axis = alt.Axis(format="%", values=[0, 0.5, 1], grid=False)
-    x = alt.X("posterior:Q", title="p(class | picture)", axis=axis, scale=scale)
-    tooltip = ["class:N", alt.Tooltip("posterior:Q", title="p(class | picture)", format=".3~%")]
+    x = alt.X("posterior:Q", title=f"p(class | {what})", axis=axis, scale=scale)
+    tooltip = ["class:N", alt.Tooltip("posterior:Q", title=f"p(class | {what})", format=".3~%")]
     bars = base.mark_bar(height={"band": 0.68}).encode(x=x, color=_answer(), tooltip=tooltip)
     figures = base.mark_text(align="left", dx=5, fontSize=11, color=GREY).encode(x=x, text="says:N")
     return alt.layer(bars, figures).properties(height=alt.Step(24))
@@ -115,14 +117,17 @@ def models_chart(rows: Sequence[dict]) -> alt.LayerChart:
 
 
 @lru_cache(maxsize=8)
-def _spec_of(make) -> str:
-    spec = make([{}]).to_dict()
+def _spec_of(make, *told: str) -> str:
+    spec = make([{}], *told).to_dict()
     for part in (spec, *spec["layer"]):
         part.pop("data", None)
         part.pop("datasets", None)
     return json.dumps(spec)
 
 
-def spec_of(make) -> dict:
-    """Return a chart of this module without its rows, to be sent with a data frame."""
-    return json.loads(_spec_of(make))
+def spec_of(make, *told: str) -> dict:
+    """Return a chart of this module without its rows, to be sent with a data frame.
+
+    `told` are the other arguments of what makes it.
+    """
+    return json.loads(_spec_of(make, *told))
