@@ -1,4 +1,4 @@
-"""The command line: python -m playground {models,warm-up,decode,compare}.
+"""The command line: python -m playground {models,warm-up,decode,compare,compress,decompress}.
 
 Both draw from the stream that the pages draw from: `decode` prints a text as it is decided, or
 its whole Trace as JSON; `compare` prints one row of figures a lane. Of pictures both write a
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.checkpoints import load, read_config, write_atomically
+from playground.commands import compression
 from playground.comparison import MAX_SPECS, Comparison, LaneResult, Real, kind_of
 from playground.comparison.pictures import SCALES, drawn, kept_part, sheet_png
 from playground.decoding.kinds import Parameter
@@ -56,7 +57,7 @@ class Loaded:
 
 def cards() -> dict[str, ModelCard]:
     """Return all models that are here, those of text first."""
-    return available("text") | available("image")
+    return available("text") | available("image") | available("audio")
 
 
 def folder_of(name: str) -> Path:
@@ -111,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--samples", type=int, help="of every lane")
     many.add_argument("--second", default="", help="second model for the lanes that need one")
     many.add_argument("--json", action="store_true", help="one JSON line a lane")
+    compression.add_to(commands)
     return top
 
 
@@ -374,6 +376,8 @@ def main(argv: list[str] | None = None) -> int:
         elif given.command == "warm-up":
             for card in cards().values():
                 warm_up(load(card.folder)[0])
+        elif given.command in ("compress", "decompress"):
+            compression.run(given, loader("cpu"))
         else:
             {"decode": decode, "compare": compare}[given.command](given)
     except PlaygroundError as error:

@@ -28,7 +28,8 @@ MAY_IMPORT = {  # layer: layers it may use, besides itself
     "devices": BELOW,
     "comparison": CORE | MIDDLE,
     "registry": CORE | MIDDLE,
-    "command_line": CORE | MIDDLE | TOP,
+    "commands": CORE | MIDDLE | TOP,
+    "command_line": CORE | MIDDLE | TOP | {"commands"},
     "__main__": {"command_line"},
     "ui": CORE | MIDDLE | TOP,
 }

@@ -50,7 +50,7 @@ class Encoder:
         self._low, self._width = low, width
 
     def finish(self) -> bytes:
-        """Return all bytes; a reader sees zeros behind them, so those at the end are left out."""
+        """Return all bytes; a reader sees zeros behind them, so the end takes one or two."""
         last = self._low + self._width - 1
         for kept in range(_WIDTH_BYTES + 1):  # the roundest number inside of the interval
             rest = _WIDTH_BITS - 8 * kept
@@ -60,8 +60,7 @@ class Encoder:
         if number >= _WHOLE:
             number &= _LOW_MASK
             self._carry()
-        written = bytes(self._written) + number.to_bytes(_WIDTH_BYTES, "big")
-        return written.rstrip(b"\0")
+        return bytes(self._written) + number.to_bytes(_WIDTH_BYTES, "big")[:kept]
 
     def _carry(self) -> None:
         """Add one to the number written so far; each byte overflows at most once in its life."""

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from playground.checkpoints import load
 from playground.compression import container
-from playground.compression.codec import Packing, Unpacking, compress, decompress
+from playground.compression.codec import Packing, compress, decompress
 from playground.compression.content import of_tokens, take_apart
 from playground.compression.prediction import fingerprint
 from playground.data.images import read_examples
 from playground.errors import CompressionError, ConfigError, PromptError
 from playground.evaluation.bits_per_dim import surprisal_of_pictures
-from playground.models import FAMILIES
+from playground.models import FAMILIES, LSTM
 from playground.models.base import device_of
 from playground.models.ngram import fit_ngram
 from playground.tokenizers.audio import AudioTokenizer
@@ -85,7 +85,7 @@ def test_random_samples_come_back():
 @pytest.mark.parametrize("folder", shipped_folders("text"), ids=lambda folder: folder.name)
 def test_real_sentences_come_back_and_are_smaller(folder):
     model, tokenizer = load(folder)
-    text = (folder / "held_out.txt").read_text(encoding="utf-8")[100:400]
+    text = (folder / "held_out.txt").read_text(encoding="utf-8")[100:300]
     packed = come_back(model, tokenizer, text)
     assert packed.content.raw == text.encode()
     assert packed.header.payload < 0.6 * len(zlib.compress(text.encode(), 9))
@@ -93,8 +93,7 @@ def test_real_sentences_come_back_and_are_smaller(folder):
 
 @pytest.mark.parametrize(
     "name",
-    ["fashion-gated-8bit", "fashion-transformer", "emoji-gated-pixelcnn",
-     "digits-transformer-random"],
+    ["fashion-gated-8bit", "fashion-transformer", "digits-transformer-random"],
 )  # fmt: skip
 def test_real_pictures_come_back(name):
     folder = ROOT / "checkpoints" / name
@@ -194,17 +193,18 @@ def test_a_fingerprint_is_of_weights_configuration_and_tokenizer():
     assert fingerprint(transformer(), CHARS) == prints[0]
 
 
-def test_a_machine_that_computes_otherwise_is_told_of_not_a_wrong_text():
-    """Weights that drift while the file is unpacked stand for another machine's kernels."""
-    model = transformer()
+def test_a_machine_that_computes_otherwise_is_told_of_not_a_wrong_text(monkeypatch):
+    """Logits that are a little off stand for another machine's kernels."""
+    model, step = lstm(), LSTM.step
     data = compress(model, CHARS, "a bad cat had a cab and a dad").data
-    unpacking = Unpacking(model, CHARS, data)
-    unpacking.advance(3)
-    model.embedding.weight.data += 0.05
-    while unpacking.advance():
-        pass
+
+    def step_otherwise(self, tokens, state):
+        logits, state = step(self, tokens, state)
+        return logits * 1.01, state
+
+    monkeypatch.setattr(LSTM, "step", step_otherwise)
     with pytest.raises(CompressionError, match="rounds the model's numbers differently"):
-        unpacking.result()
+        decompress(model, CHARS, data)
 
 
 def test_another_kind_of_device_is_refused():
@@ -236,7 +236,6 @@ def test_every_cut_and_every_flipped_bit_is_refused():
     ("changes", "message"),
     [
         ({"count": 2**32 - 1}, "at most"),
-        ({"count": container.MAX_TOKENS}, "cannot be"),
         ({"count": -1}, "values that cannot be"),
         ({"count": True}, "values that cannot be"),
         ({"modality": "smell"}, "values that cannot be"),
@@ -270,6 +269,14 @@ def test_exceptions_that_lie_are_refused(exceptions):
     header = container.Header(**asdict(packed.header) | {"exceptions": len(deflated)})
     with pytest.raises(CompressionError):
         decompress(model, CHARS, container.write(header, deflated, payload))
+
+
+def test_a_count_that_the_payload_cannot_hold_is_refused():
+    """Of 4,096 tokens the likeliest leaves 4,095 parts to the others: 1 byte holds few of them."""
+    told = {"modality": "text", "model": "m", "fingerprint": "", "crc": 0, "payload": 1}
+    container.check_count(container.Header(count=60_000, **told), 4096)
+    with pytest.raises(CompressionError, match="cannot be"):
+        container.check_count(container.Header(count=80_000, **told), 4096)
 
 
 def test_a_small_file_that_inflates_to_a_large_one_is_refused():
