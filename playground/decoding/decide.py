@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from playground.decoding.lane import Lane
 from playground.traces.trace import Candidate, Step
 
 N_CANDIDATES = 20  # of the most likely tokens, raw and processed, that a Step keeps
+SCORED_ROWS = 4096  # at once: a minute of sound would take gigabytes
 
 
 def apply_processors(logits: Tensor, lane: Lane, context: Context | None) -> Tensor:
@@ -118,13 +119,18 @@ def tell(
     ]
 
 
-def score(logits: Tensor, tokens: Sequence[int]) -> tuple[Step, ...]:
-    """Tell what the model thought of tokens that were given: logits (T, V) scored by T tokens.
+def score(logits: Tensor, tokens: Sequence[int], first: int = 1) -> tuple[Step, ...]:
+    """Tell what the model thought of T tokens that were given: logits (T, V) scored by tokens.
 
-    `logits[i]` scores `tokens[i]`, whose position is i + 1. The Steps have no candidates.
+    `logits[i]` scores `tokens[i]`, whose position is `first` + i. The Steps have no candidates.
     """
+    if len(tokens) > SCORED_ROWS:
+        firsts = range(0, len(tokens), SCORED_ROWS)
+        parts = (score(logits[at:], tokens[at : at + SCORED_ROWS], at + first) for at in firsts)
+        return tuple(chain.from_iterable(parts))
     if not tokens:
         return ()
+    logits = logits[: len(tokens)]
     logprobs = logits.double().log_softmax(-1)  # (T, V)
     chosen = logprobs.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])
     facts = torch.cat(
@@ -138,5 +144,5 @@ def score(logits: Tensor, tokens: Sequence[int]) -> tuple[Step, ...]:
     return tuple(
         Step(i, token, lp, lp, int(above) + 1, max(0.0, entropy), logits.shape[-1],
              chosen_by="prompt")
-        for i, (token, (lp, above, entropy)) in enumerate(zip(tokens, facts, strict=True), start=1)
+        for i, (token, (lp, above, entropy)) in enumerate(zip(tokens, facts, strict=True), first)
     )  # fmt: skip

@@ -7,33 +7,28 @@ memory is a small cache, filled again from the tokens whenever it is missing.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 
 import torch
 from torch import Tensor
 
-from playground.decoding.ahead import ANCHOR_TOKENS, BURST, can_burst, decide_burst
+from playground.decoding.ahead import BURST, can_burst, decide_burst
 from playground.decoding.contrastive import ContrastiveSearch, look_ahead
 from playground.decoding.decide import N_CANDIDATES, Told, apply_processors, score, tell
+from playground.decoding.kept_states import KeptStates
 from playground.decoding.lane import Lane
 from playground.decoding.run import prefill
 from playground.decoding.search import SearchStrategy
 from playground.decoding.speculative import Begun, Guesses, Setting, Speculating
-from playground.decoding.window import dropped_tokens, slid_before, visible_window
+from playground.decoding.window import before_slide, dropped_tokens, slid_before, visible_window
 from playground.errors import ConfigError, ContextFullError, PromptError, check_whole
 from playground.models.base import ARModel, State, device_of
 from playground.traces.trace import Step, Trace
 
-KEPT_STATES = 24  # prefixes whose State stays at hand; others are read again
-KEPT_ANCHORS = 128  # older States, from which a jump back is read again
 MAX_BRANCHES = 24
 MAX_TOKENS = 4096
 LONGEST = 2**17  # of what has an end of its own
-
-Place = tuple[int, int]  # a branch's number, and how many of its tokens
 
 
 @dataclass(frozen=True)
@@ -75,9 +70,7 @@ class Stepper:
         self.tokenizer = tokenizer  # for processors that read text
         self._peeked: tuple[tuple, Step] | None = None  # looked at, then taken
         self._guessed: dict[tuple[Lane, tuple[int, ...]], Step] = {}
-        self._memory: OrderedDict[Place, tuple[Tensor, State]] = OrderedDict()
-        self._anchors: OrderedDict[Place, State] = OrderedDict()
-        self._forks: dict[int, Place] = {}  # of each branch that left another, by their numbers
+        self._kept = KeptStates()
         self.branches: dict[str, Branch] = {}
         self._named = 0
         trace = Trace(model_name, tuple(prompt), seed)
@@ -129,7 +122,7 @@ class Stepper:
             ContextFullError: the context is full and `slide` is off.
             ConfigError: the strategy keeps several texts at once.
         """
-        asked = (lane, self._place(self.cursor))
+        asked = (lane, self.branch.number, self.cursor)
         if self._peeked is None or self._peeked[0] != asked:
             self._peeked = (asked, self._decide(lane))
         return self._peeked[1]
@@ -276,21 +269,17 @@ class Stepper:
 
     def _burst(self, lane: Lane, count: int) -> int:
         """Decide up to `count` tokens behind the last one; return how many."""
-        first, limit = self.cursor, self.model.context_length
-        found = self._at(first)
+        first, found = self.cursor, self._at(self.cursor)
         count = min(count, self.longest - first, BURST - (first - 1) % BURST)
-        if limit is not None:  # a burst ends where the window slides, or the context is full
-            dropped = dropped_tokens(first, limit)
-            places = range(first, first + count)
-            count = len(list(takewhile(lambda at: dropped_tokens(at, limit) == dropped, places)))
+        count = before_slide(first, count, self.model.context_length)
         logprobs = self._logprobs() if lane.plain_temperature is None else ()
         burst = decide_burst(self._setting(), lane, self.tokens, logprobs, found, count)
         steps = burst.steps(lane, first, self._slid(), self.n_candidates)
         self._extend(self.branch.trace, steps, lane)
         for length, state in burst.states:
-            self._keep_anchor(self._place(length), state)
+            self._kept.keep_anchor(self.branch.number, length, state)
         newest, state = burst.states[-1]
-        self._keep_state(self._place(newest), (burst.logits, state))
+        self._kept.keep(self.branch.number, newest, (burst.logits, state))
         return len(steps)
 
     def _forced(self, token: int, chosen_by: str, lane: Lane) -> Step:
@@ -358,29 +347,19 @@ class Stepper:
             self._named += 1
         branch = Branch(f"branch {self._named}", trace, origin, forked_at, self._named)
         if origin:
-            self._forks[branch.number] = (self.branches[origin].number, forked_at)
+            self._kept.fork(branch.number, self.branches[origin].number, forked_at)
         self.branches[branch.name] = branch
         return branch
 
     def _slid(self) -> int:
         return slid_before(self.cursor, self.model.context_length if self.slide else None)
 
-    def _place(self, length: int) -> Place:
-        """Return what no other `length` tokens have: their branch, where it shares them its origin.
-
-        Tokens of a branch never change, so this stands for thousands of them.
-        """
-        number = self.branch.number
-        while number in self._forks and length <= self._forks[number][1]:
-            number = self._forks[number][0]
-        return number, length
-
     def _at(self, length: int) -> tuple[Tensor, State]:
         """Return the logits (1, V) of what follows the first `length` tokens, and the State."""
-        limit, place = self.model.context_length, self._place(length)
-        if place in self._memory:
-            self._memory.move_to_end(place)
-            return self._memory[place]
+        limit, number = self.model.context_length, self.branch.number
+        found = self._kept.find(number, length)
+        if found is not None:
+            return found
         dropped = dropped_tokens(length, limit)
         if dropped and not self.slide:
             raise ContextFullError(
@@ -388,41 +367,16 @@ class Stepper:
                 f"{length}. Switch on “Slide the window” to go on from its newest half, go "
                 "back, or shorten the prompt."
             )
-        start, state = self._nearest(length, dropped)
+        start, state = self._kept.nearest(
+            number, length, lambda shorter: dropped_tokens(shorter, limit) == dropped
+        )
         if state is not None:
             rest = torch.tensor([self.tokens[start:length]], device=device_of(self.model))
             found = self.model.step(rest, state)
         else:
             found = prefill(self.model, visible_window(self.tokens[:length], limit))
-        self._keep_state(place, found)
+        self._kept.keep(number, length, found)
         return found
-
-    def _nearest(self, length: int, dropped: int) -> tuple[int, State | None]:
-        """Return the State of the longest kept prefix that saw the same window, and its length."""
-        limit = self.model.context_length
-        before = self._memory.get(self._place(length - 1))
-        if before is not None and dropped == dropped_tokens(length - 1, limit):
-            return length - 1, before[1]
-        near = max((n for number, n in self._anchors
-                    if n < length and self._place(n) == (number, n)), default=0)  # fmt: skip
-        if near == 0 or dropped_tokens(near, limit) != dropped:
-            return 0, None
-        return near, self._anchors[self._place(near)]
-
-    def _keep_state(self, place: Place, found: tuple[Tensor, State]) -> None:
-        self._memory[place] = found
-        if len(self._memory) > KEPT_STATES:
-            self._memory.popitem(last=False)
-        self._keep_anchor(place, found[1])
-
-    def _keep_anchor(self, place: Place, state: State) -> None:
-        """Keep a State if it is at one of the places for that; those that lie close go first."""
-        if place[1] % ANCHOR_TOKENS:
-            return
-        self._anchors[place] = state
-        if len(self._anchors) > KEPT_ANCHORS:
-            close = (key for key in self._anchors if key[1] % BURST)
-            del self._anchors[next(close, next(iter(self._anchors)))]
 
     @torch.inference_mode()
     def _score_prompt(self) -> tuple[Step, ...]:
@@ -441,5 +395,5 @@ class Stepper:
             given = prompt[first : first + room]
             rows = torch.tensor([[*window, *given[:-1]]], device=device_of(self.model))
             logits = self.model.forward(rows)[0, len(window) - 1 :]
-            steps += [replace(s, position=first + i) for i, s in enumerate(score(logits, given))]
+            steps += score(logits, given, first)
         return tuple(steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 
 def dropped_tokens(length: int, context_length: int | None) -> int:
@@ -20,6 +21,16 @@ def dropped_tokens(length: int, context_length: int | None) -> int:
 def slid_before(length: int, context_length: int | None) -> int:
     """Return how many tokens a sliding window drops on the way to `length` tokens."""
     return dropped_tokens(length, context_length) - dropped_tokens(length - 1, context_length)
+
+
+def before_slide(length: int, count: int, context_length: int | None) -> int:
+    """Return how many of `count` tokens after `length` are decided before the window slides."""
+    if context_length is None:
+        return count
+    dropped = dropped_tokens(length, context_length)
+    lengths = range(length, length + count)
+    stay = takewhile(lambda n: dropped_tokens(n, context_length) == dropped, lengths)
+    return sum(1 for _ in stay)
 
 
 def visible_window(tokens: Sequence[int], context_length: int | None) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import torch
 from playground.decoding.ahead import BURST
 from playground.decoding.beam import BeamSearch
 from playground.decoding.contrastive import ContrastiveSearch
-from playground.decoding.decide import apply_processors, tell
+from playground.decoding.decide import SCORED_ROWS, apply_processors, tell
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.decoding.speculative import PromptLookup
@@ -24,6 +24,7 @@ from tests.helpers import (
     lstm,
     ngram,
     picture_model,
+    random_tokens,
     transformer,
     with_weights,
 )
@@ -290,3 +291,13 @@ def test_a_row_is_told_the_same_beside_others(vocab_size):
         alone = apply_processors(logits[row : row + 1], lane, None)
         token = lane.strategy.choose(alone[-1], uniforms[row : row + 1])
         assert [told[row]] == tell(alone, token, [lane], 9 + row)
+
+
+def test_a_long_beginning_is_scored_like_a_short_one():
+    tokens = [BOS, *random_tokens(SCORED_ROWS + 500, seed=4).tolist()]
+    stepper = start(chain(), tokens, longest=LONGEST)
+    logprobs = chain().logits[torch.tensor(tokens[:-1])].log_softmax(-1)
+    wanted = logprobs.gather(1, torch.tensor(tokens[1:])[:, None])[:, 0]
+    assert [s.position for s in stepper.prompt_steps] == list(range(1, len(tokens)))
+    assert [s.token for s in stepper.prompt_steps] == tokens[1:]
+    assert [s.logprob for s in stepper.prompt_steps] == pytest.approx(wanted.tolist(), abs=1e-5)

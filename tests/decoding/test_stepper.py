@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from playground.decoding.generate import generate_trace
+from playground.decoding.kept_states import KEPT_STATES
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
-from playground.decoding.stepper import KEPT_STATES, MAX_BRANCHES, Stepper
+from playground.decoding.stepper import MAX_BRANCHES, Stepper
 from playground.decoding.strategies import Greedy, Sample
 from playground.errors import ConfigError, ContextFullError, PromptError
 from tests.helpers import CONTEXT_LENGTH, MODELS, VOCAB_SIZE, ngram, picture_model, transformer
@@ -131,7 +132,7 @@ def test_prompt_tokens_are_scored_like_a_forward_pass():
 
 def test_memory_stays_bounded_and_old_places_can_be_visited():
     stepper = stepped(ngram(), 3 * KEPT_STATES)
-    assert len(stepper._memory) <= KEPT_STATES
+    assert len(stepper._kept) <= KEPT_STATES
     stepper.go_to(5)
     assert stepper.look(LANE).position == 5
 
