@@ -24,10 +24,10 @@ from playground.ui.resources import turn
 from playground.ui.sound_components import spectrogram
 
 SOURCES = {
-    "example": "A real sound",
-    "record": "Record one",
-    "upload": "Upload one",
-    "canvas": "From step by step",
+    "example": "A real one",
+    "record": "Record",
+    "upload": "Upload",
+    "canvas": "Step by step",
 }
 LONGEST = 4.0  # seconds that are read
 MAX_MB = 16  # of a file

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from playground import registry
 from playground.checkpoints import load
+from playground.data.sounds import read_examples
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.decoding.strategies import Sample
@@ -19,7 +20,7 @@ from playground.registry import available
 from playground.ui.audio_link import pack_forced, unpack_forced
 from playground.ui.kept_link import pack_tokens
 from tests.helpers import ROOT
-from tests.sound_checkpoints import ALPHABET, CLASSES, TOKENIZER, examples, write_checkpoint
+from tests.sound_checkpoints import ALPHABET, CLASSES, TOKENIZER, write_checkpoint
 
 AUDIO = str(ROOT / "pages" / "3_Audio.py")
 QUARTER = 2000  # samples: the shortest duration of the page
@@ -81,6 +82,11 @@ def run_to_end(page: AppTest) -> tuple[int, ...]:
     settle(page)
     assert stepper_of(page).has_ended
     return stepper_of(page).tokens
+
+
+def example(folder, index: int) -> list[int]:
+    """Return the tokens of a held-out sound of a checkpoint."""
+    return TOKENIZER.encode(read_examples(folder / "runs" / "drums", TOKENIZER)[index])
 
 
 def finish(page: AppTest, section: str):
@@ -345,7 +351,7 @@ def test_continuations_go_on_from_what_is_kept_and_differ(sounds):
     page = audio_page(do="Continue a sound", seed="5", continuation_ms="50", continuation_count="3")
     press(page, "continuation_start")
     voices = finish(page, "continuation")
-    kept = TOKENIZER.encode(examples()[0])[:400]
+    kept = example(sounds, 0)[:400]
     sounds_made = [stepper.tokens[1:] for stepper in voices.steppers]
     assert all(tokens[:400] == tuple(kept) for tokens in sounds_made)
     assert all(len(tokens) == 400 + QUARTER for tokens in sounds_made)
@@ -368,7 +374,7 @@ def test_other_noise_gives_other_continuations_and_too_many_are_refused(sounds):
 
 
 def test_an_upload_is_made_to_fit_and_what_is_no_sound_is_told(sounds):
-    page = audio_page(do="Continue a sound", sound_source="Upload one")
+    page = audio_page(do="Continue a sound", sound_source="Upload")
     loud = np.stack([np.sin(np.arange(48_000) / 9), np.zeros(48_000)], axis=1)
     file = io.BytesIO()
     soundfile.write(file, loud, 48_000, format="WAV", subtype="FLOAT")
@@ -387,7 +393,7 @@ def test_how_likely_a_sound_is_by_the_chain_rule(sounds, model):
     page = audio_page(do="How likely?", model=model, seed="1")
     told = {metric.label: metric.value for metric in page.metric}
     loaded, tokenizer = load(sounds / "runs" / model)
-    tokens = tokenizer.encode(examples()[0])
+    tokens = example(sounds, 0)
     condition = {"drums": 0, "speaker": "kick", "tiers": None}[model]  # of the first example
     rows = torch.tensor([[tokenizer.bos_token, *tokens[:-1]]])
     logprobs = loaded.forward(rows, condition)[0].double().log_softmax(-1)
@@ -402,7 +408,7 @@ def test_the_class_of_a_sound_is_found_by_bayes(sounds):
     page = audio_page(do="How likely?", sound_example="3 · bell")
     said = next(m.value for m in page.markdown if "As a classifier" in m.value)
     loaded, tokenizer = load(sounds / "runs" / "drums")
-    tokens = torch.tensor(tokenizer.encode(examples()[2]))
+    tokens = torch.tensor(example(sounds, 2))
     bits = [surprisal_of_sound(loaded, tokens, tokenizer.bos_token, c).sum() for c in range(3)]
     best = int(np.argmin(bits))
     assert f"**{CLASSES[best]}**" in said
@@ -414,7 +420,7 @@ def test_a_sound_made_step_by_step_can_be_judged(sounds):
     press(page, "step_burst")
     steps = stepper_of(page).branch.trace.steps
     page.segmented_control(key="do").set_value("How likely?").run()
-    page.segmented_control(key="sound_source").set_value("From step by step").run()
+    page.segmented_control(key="sound_source").set_value("Step by step").run()
     assert not page.exception
     told = {metric.label: metric.value for metric in page.metric}
     bits = np.mean([step.surprisal for step in steps])
