@@ -36,6 +36,13 @@ SOUND = {  # small sizes of the families of sounds
         "n_condition": 5,
         "n_mlp": 10,
     },
+    "wavenet": {
+        "levels": 22,
+        "channels": 12,
+        "skip_channels": 9,
+        "n_layer": 5,
+        "dilation_cycle": 3,
+    },
 }
 
 
@@ -164,7 +171,7 @@ def shipped_folders(modality: str = "text") -> list[Path]:
     found = []
     for path in (ROOT / "checkpoints").glob("*/config.json"):
         kind = json.loads(path.read_text(encoding="utf-8"))["tokenizer"]["type"]
-        if (kind == "image") == (modality == "image"):
+        if modality == (kind if kind in ("image", "audio") else "text"):
             found.append(path.parent)
     return sorted(found)
 
@@ -210,9 +217,14 @@ TOLD_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
 SOUND_MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "samplernn": lambda: sound_model("samplernn"),
     "samplernn-deep": lambda: sound_model("samplernn", n_layer=2, frame_size=3),
+    "wavenet": lambda: sound_model("wavenet"),
+    "wavenet-wide-kernel": lambda: sound_model("wavenet", kernel_size=3, channels=40),
+    "wavenet-classes": lambda: sound_model("wavenet", n_class=4),
+    "wavenet-texts": lambda: sound_model("wavenet", alphabet="abc ", hop=4),
 }
 
 SHIPPED: dict[str, Callable[[], torch.nn.Module]] = {
     folder.name: (lambda folder=folder: load(folder)[0])
-    for folder in shipped_folders("text") + shipped_folders("image")
+    for modality in ("text", "image", "audio")
+    for folder in shipped_folders(modality)
 }

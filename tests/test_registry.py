@@ -4,9 +4,10 @@ import pytest
 
 from playground import checkpoints, registry
 from playground.registry import MODELS, available
+from playground.tokenizers.audio import AudioTokenizer
 from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.text import CharTokenizer
-from tests.helpers import ENLARGED, lstm, picture_model
+from tests.helpers import ENLARGED, lstm, picture_model, sound_model
 
 
 def test_every_model_of_the_table_has_a_name_of_its_own_and_words_for_a_page():
@@ -44,6 +45,12 @@ def test_a_model_that_enlarges_is_found_on_its_own(house):
     model = picture_model("super-resolution", **ENLARGED)
     checkpoints.save(house / "runs" / "larger", model, ImageTokenizer(6, 8, 1, 5))
     assert list(available("super-resolution")) == ["larger"]
+    assert available("image") == available("text") == {}
+
+
+def test_a_model_of_sound_is_found_where_sounds_are(house):
+    checkpoints.save(house / "runs" / "heard", sound_model("wavenet"), AudioTokenizer(8000, 22))
+    assert list(available("audio")) == ["heard"]
     assert available("image") == available("text") == {}
 
 

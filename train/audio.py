@@ -23,7 +23,7 @@ from playground.tokenizers.audio import AudioTokenizer
 from train.config import MAX_COUNT, TrainingConfig, option
 from train.loop import Training, run_script, seed_of
 from train.sound_card import publish, speak, write_samples
-from train.told import Told, told_by
+from train.told import DIGITS, Told, told_by
 
 MODELS = ("wavenet", "samplernn", "transformer")
 OUTSIDE = ("embedding", "head.outer", "position")  # what AdamW trains: see `build_optimizers`
@@ -43,6 +43,7 @@ class Config(TrainingConfig):
     told_dropout: float = option(0.1, "share of crops whose class or text is not told")
     crop: int = option(8000, "samples of one example, a multiple of --hop")
     start_share: float = option(0.3, "share of crops that begin where their sound does")
+    digits_share: float = option(0.0, "share of crops that speak a digit, zero to nine")
     tail: float = option(0.2, "seconds of silence behind a sound that ends")
     gain: float = option(1.0, "crops are made quieter by a factor of at least this; 1: as they are")
     flip: bool = option(False, "turn every second crop upside down, which sounds the same")
@@ -61,6 +62,7 @@ class Config(TrainingConfig):
     steps: int = option(1500, "optimizer steps")
     batch_size: int = option(4, "crops a step")
     compile: bool = option(False, "let torch write machine code for the step (wavenet; needs g++)")
+    draws: int = option(10, "of each word that a recogniser hears at the end", alters=False)
     eval_every: int = option(250, "steps between validations and samples", alters=False)
     eval_seconds: float = option(
         10.0, "held-out sound of a validation; all is judged at the end", alters=False
@@ -70,20 +72,32 @@ class Config(TrainingConfig):
     def __post_init__(self):
         super().__post_init__()
         check_whole("--crop", self.crop, 1, MAX_COUNT)
+        check_whole("--draws", self.draws, 1, 1000)
         check_whole("--hop", self.hop, 1, self.crop)
         if self.crop % self.hop:
             raise ConfigError(f"--crop must be a multiple of --hop {self.hop}, got {self.crop}.")
-        for name in ("told_dropout", "start_share"):
+        for name in ("told_dropout", "start_share", "digits_share"):
             check_range("--" + name.replace("_", "-"), getattr(self, name), 0.0, 1.0)
         check_range("--tail", self.tail, 0.0, 10.0)
         check_range("--gain", self.gain, 0.01, 1.0)
         check_range("--eval-seconds", self.eval_seconds, 0.1, 1e5)
 
+    @property
+    def example(self) -> int:
+        """Samples of one example: a crop, as far as a transformer can look back."""
+        return self.crop if self.model != "transformer" else min(self.crop, self.context_length)
+
 
 class Crops:
     """Crops of the training sounds, the same for a step whenever asked."""
 
-    def __init__(self, clips: Sequence[np.ndarray], tokenizer: AudioTokenizer, config: Config):
+    def __init__(
+        self,
+        clips: Sequence[np.ndarray],
+        texts: Sequence[str],
+        tokenizer: AudioTokenizer,
+        config: Config,
+    ):
         if not clips:
             raise DataError("There are no sounds to train on. Name others.")
         tail = round(config.tail * config.sample_rate)
@@ -91,29 +105,37 @@ class Crops:
         self.tokenizer, self.config = tokenizer, config
         lengths = np.array([len(clip) for clip in self.clips], np.float64)
         # A sound counts by its length, yet a short one is not less of a sound than a crop is.
-        self._ends = lengths.clip(min=config.crop / 2).cumsum()
+        weights = lengths.clip(min=config.example / 2)
+        if config.digits_share:
+            is_digit = np.array([text in DIGITS for text in texts])
+            if not is_digit.any():
+                raise ConfigError("--digits-share is for sounds among which digits are spoken.")
+            share = config.digits_share / (weights * is_digit).sum()
+            rest = (1 - config.digits_share) / max(1.0, (weights * ~is_digit).sum())
+            weights = weights * np.where(is_digit, share, rest)
+        self._ends = weights.cumsum()
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor, list]:
         """Return inputs and targets (B, T) of a step, and what is told of each crop.
 
         That is the number of its sound and its first sample, or None for nothing.
         """
-        c = self.config
+        c, size = self.config, self.config.example
         generator = torch.Generator().manual_seed(seed_of(c.seed, "crops", step))
         numbers = torch.rand(c.batch_size, 6, generator=generator, dtype=torch.float64)
         inputs, targets, told = [], [], []
         for which, is_start, place, is_told, gain, flip in numbers.tolist():
             number = int(np.searchsorted(self._ends, which * self._ends[-1], side="right"))
             clip = self.clips[number]
-            start = int(place * (max(0, len(clip) - c.crop) // c.hop + 1)) * c.hop
+            start = int(place * (max(0, len(clip) - size) // c.hop + 1)) * c.hop
             start = 0 if is_start < c.start_share else start
             factor = c.gain**gain * (-1 if c.flip and flip < 0.5 else 1)
-            heard = clip[max(0, start - 1) : start + c.crop] * np.float32(factor)
+            heard = clip[max(0, start - 1) : start + size] * np.float32(factor)
             tokens = torch.from_numpy(self.tokenizer.quantise(heard)).long()
             if start == 0:
                 tokens = F.pad(tokens, (1, 0), value=self.tokenizer.bos_token)
             silence = int(self.tokenizer.quantise(np.zeros(1, np.float32))[0])
-            tokens = F.pad(tokens, (0, c.crop + 1 - len(tokens)), value=silence)
+            tokens = F.pad(tokens, (0, size + 1 - len(tokens)), value=silence)
             inputs.append(tokens[:-1])
             targets.append(tokens[1:])
             told.append((number, start) if is_told >= c.told_dropout else None)
@@ -160,7 +182,7 @@ def train(config: Config) -> int:
     clips = [torch.from_numpy(tokenizer.quantise(clip)) for clip in sounds.train]
     test = [torch.from_numpy(tokenizer.quantise(clip)) for clip in sounds.test]
     told = told_by(config, sounds)
-    crops = Crops(sounds.train, tokenizer, config)
+    crops = Crops(sounds.train, sounds.train_texts, tokenizer, config)
     print(
         f"{sounds.name}: {len(clips):,} sounds of {sum(map(len, clips)) / config.sample_rate:,.0f} "
         f"s to train on, {len(test):,} of {sum(map(len, test)) / config.sample_rate:,.0f} s to "

@@ -23,7 +23,7 @@ from train.told import Told, ToldText
 if TYPE_CHECKING:
     from train.audio import Config
 
-TEMPERATURES, DRAWS = (1.0, 0.8, 0.6), 10  # of each word that a recogniser hears
+TEMPERATURES = (1.0, 0.8, 0.6)  # at which a recogniser hears words
 MISTAKES = 8  # kinds of them that a card lists
 BASELINES = {"histogram of the levels": 1, "n-gram, 1 sample back": 2, "n-gram, 2 samples back": 3}
 
@@ -105,7 +105,7 @@ def publish(config, model, tokenizer, sounds: Sounds, judged_by, seconds: float)
             info[f"test_bits_percentiles{suffix}"] = percentiles_of(bits / lengths)
     info["baselines"] = baselines(clips, test, tokenizer.vocab_size)
     if isinstance(told, ToldText):
-        info["recognised"] = recognised(shipped, tokenizer, told, sounds.train, config.seed)
+        info["recognised"] = recognised(shipped, tokenizer, told, sounds.train, config)
     examples, labels, texts = examples_of(sounds)
     lengths = write_examples(config.out, examples, config.sample_rate)
     info["examples"] = {"lengths": lengths, "labels": labels, "texts": texts}
@@ -122,7 +122,7 @@ def publish(config, model, tokenizer, sounds: Sounds, judged_by, seconds: float)
     print(f"{config.out}: {info['test_bits_per_sample']} bits per sample, {clock(seconds)}")
 
 
-def recognised(model, tokenizer: AudioTokenizer, told: ToldText, clips, seed: int) -> dict:
+def recognised(model, tokenizer: AudioTokenizer, told: ToldText, clips, config: Config) -> dict:
     """Say how many of the words that the model speaks are most like the word that it was told.
 
     By temperature: how many are right, of how many, and which was taken for which.
@@ -132,12 +132,12 @@ def recognised(model, tokenizer: AudioTokenizer, told: ToldText, clips, seed: in
     found = {}
     for temperature in TEMPERATURES:
         mistakes = []
-        for number, (word, _, seconds) in enumerate(told.shown * DRAWS):
-            made = speak(model, tokenizer, word, seconds, seed + number, temperature)
+        for number, (word, _, seconds) in enumerate(told.shown * config.draws):
+            made = speak(model, tokenizer, word, seconds, config.seed + number, temperature)
             heard = words[nearest(made, templates, tokenizer.sample_rate)]
             if heard != word:
                 mistakes.append(f"{word} as {heard}")
-        total = DRAWS * len(words)
+        total = config.draws * len(words)
         found[str(temperature)] = [total - len(mistakes), total, sorted(mistakes)]
     return found
 
@@ -158,8 +158,9 @@ def card(config: Config, info: dict, told: Told) -> str:
     others = "".join(f"\n| {name} | {bits} |" for name, bits in info["baselines"].items())
     heard = ""
     if "recognised" in info:
-        heard = f"\nA recogniser that takes each of {DRAWS} draws of {words_of(told)} for the real "
-        heard += "word it is most like (`playground/evaluation/templates.py`) is right so often:\n"
+        heard = f"\nA recogniser that takes each of {config.draws} draws of {words_of(told)} for "
+        heard += "the real word it is most like (`playground/evaluation/templates.py`) is right "
+        heard += "so often:\n"
         heard += "\n| temperature | right | mistakes |\n|---|---|---|"
         for temperature, (right, total, mistakes) in info["recognised"].items():
             heard += f"\n| {temperature} | {right} of {total} | {counted(mistakes)} |"

@@ -8,7 +8,7 @@ from playground.data.sounds import Sounds
 from playground.errors import ConfigError
 
 SHOWN_SECONDS = 1.0
-TEXTS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 class Told:
@@ -62,7 +62,7 @@ class ToldText(Told):
         self.test = list(zip(sounds.test_texts, durations, strict=True))
         alphabet = "".join(sorted(set("".join((*sounds.train_texts, *sounds.test_texts)))))
         self.says, self.sizes = f"texts of {alphabet!r}", {"n_class": 0, "alphabet": alphabet}
-        known = [text for text in TEXTS if text in self.texts]
+        known = [text for text in DIGITS if text in self.texts]
         shown = known or list(dict.fromkeys(self.texts))[:10]
         self.shown = [(text, text, SHOWN_SECONDS) for text in shown]
 
@@ -101,7 +101,7 @@ def told_by(config, sounds: Sounds) -> Told:
     if kind == "class" and sounds.classes:
         return ToldClass(sounds)
     if kind == "text" and sounds.train_texts:
-        return ToldText(sounds, config.hop, config.crop)
+        return ToldText(sounds, config.hop, config.example)
     raise ConfigError(
         f"--told must be class, text, nothing or auto, and {sounds.name} must come with it, got "
         f"{config.told!r}. It has {len(sounds.classes)} classes and "

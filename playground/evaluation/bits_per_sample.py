@@ -17,11 +17,22 @@ from playground.models.base import ARModel, device_of
 def surprisal_of_sound(
     model: ARModel, tokens: Tensor, bos_token: int, condition: Any = None
 ) -> Tensor:
-    """Return the surprisal in bits (T,) of every sample of a sound (T,), on the CPU."""
+    """Return the surprisal in bits (T,) of every sample of a sound (T,), on the CPU.
+
+    A model with a context reads a longer sound in windows, each sample behind at least half of it.
+    """
     targets = tokens.long().to(device_of(model))
-    inputs = F.pad(targets[None, :-1], (1, 0), value=bos_token)
-    logits = model.forward(inputs, condition)[0].float()
-    return F.cross_entropy(logits, targets, reduction="none").cpu() / math.log(2)
+    inputs = F.pad(targets[:-1], (1, 0), value=bos_token)
+    T, context = len(targets), model.context_length or len(targets)
+    step = T if context >= T else max(1, context // 2)
+    found = []
+    for start in range(0, T, step):
+        end = min(start + step, T)
+        logits = model.forward(inputs[None, max(0, end - context) : end], condition)[0].float()
+        rows = slice(start, end)
+        nats = F.cross_entropy(logits[start - end :], targets[rows], reduction="none")
+        found.append(nats.cpu() / math.log(2))
+    return torch.cat(found)
 
 
 def bits_of_sounds(
