@@ -7,7 +7,7 @@ are, and of those no more than a link carries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from playground.decoding.lane import Lane
 from playground.decoding.stepper import Branch, Stepper
@@ -16,7 +16,7 @@ from playground.tokenizers.audio import AudioTokenizer, to_wav
 from playground.ui import actions, state
 from playground.ui.audio_link import pack_forced, unpack_forced
 from playground.ui.audio_setting import AudioSetting
-from playground.ui.audio_state import AudioSession, Heard, audio_session
+from playground.ui.audio_state import NOTHING, AudioSession, Heard, audio_session
 from playground.ui.kept_link import pack_tokens, unpack_tokens
 from playground.ui.kept_state import KEPT, keep_in_link, kept_in_link
 from playground.ui.sound_components import sample_of
@@ -39,15 +39,15 @@ def open_session(setting: AudioSetting) -> AudioSession:
     settled = (loaded.card.name, id(loaded.model), setting.told, setting.guidance,
                setting.lane.seed)  # fmt: skip
     link = tuple(map(kept_in_link, IN_LINK))
-    is_new_link = link != session.link
-    if is_new_link or settled != session.settled:
-        session.begin = _read(setting, KEPT, lambda text: unpack_tokens(
-            text, setting.tokenizer, setting.longest, "sound"), ())  # fmt: skip
+    if link != session.link:
+        _read_link(session, setting)
+        session.opened = link
+    elif settled != session.settled:  # another sound is wanted, and nobody asked to make it yet
         session.forced, session.goal, session.at = {}, None, None
-        if is_new_link:  # otherwise another sound is wanted, and nobody asked to make it yet
-            _read_goal(session, setting)
-            session.opened = link
-        session.settled, session.link = settled, tuple(map(kept_in_link, IN_LINK))
+        before = session.stepper
+        if before is None or before.tokenizer.to_json() != setting.tokenizer.to_json():
+            session.begin = ()
+    session.settled, session.link = settled, tuple(map(kept_in_link, IN_LINK))
     begin = (setting.told, setting.guidance, session.begin, session.opened)
     if actions.open_session(
         session, loaded, begin, lambda: session.begin, setting.lane,
@@ -56,13 +56,13 @@ def open_session(setting: AudioSetting) -> AudioSession:
     ):  # fmt: skip
         session.forget()
         session.read, session.unkept = (), ""
-        if session.goal is not None and session.goal > len(session.begin):
+        if session.goal is not None:
             session.pace = "run"
     session.stepper.longest = setting.longest + 1
     return session
 
 
-def _read(setting: AudioSetting, key: str, read: Callable, nothing):
+def _read(key: str, read: Callable, nothing):
     """Return what the link says under `key`; what cannot be read is taken out, with a note."""
     try:
         return read(kept_in_link(key))
@@ -72,12 +72,11 @@ def _read(setting: AudioSetting, key: str, read: Callable, nothing):
         return nothing
 
 
-def _read_goal(session: AudioSession, setting: AudioSetting) -> None:
-    session.forced = _read(
-        setting, FORCED, lambda text: unpack_forced(text, setting.tokenizer, setting.longest), {}
-    )
-    session.goal = _number(SAMPLES, setting.longest)
-    session.at = _number(AT, setting.longest)
+def _read_link(session: AudioSession, setting: AudioSetting) -> None:
+    tokenizer, most = setting.tokenizer, setting.longest
+    session.begin = _read(KEPT, lambda text: unpack_tokens(text, tokenizer, most, "sound"), ())
+    session.forced = _read(FORCED, lambda text: unpack_forced(text, tokenizer, most), {})
+    session.goal, session.at = _number(SAMPLES, most), _number(AT, most)
 
 
 def _number(key: str, most: int) -> int | None:
@@ -112,12 +111,13 @@ def advance(session: AudioSession) -> Callable[[Stepper, Lane, int], int]:
 def tick(session: AudioSession, setting: AudioSetting, at_once: int) -> None:
     """Go on, or, with a link that was just opened, up to where the link says."""
     if session.pace == "still":
+        session.goal = session.at = None  # whoever stops it goes on from there
         return
     wanted = setting.longest if session.goal is None else session.goal
     length = max(0, wanted - (len(session.stepper.branch.trace.prompt) - 1))
     actions.tick(session, setting.lane, length, at_once, advance(session))
     if session.pace == "still" and session.goal is not None:
-        if session.stepper.cursor > session.goal and session.at is not None:
+        if len(session.stepper.tokens) > session.goal and session.at is not None:
             session.stepper.go_to(session.at + 1)
         session.goal = session.at = None
 
@@ -142,10 +142,8 @@ def reset(session: AudioSession) -> None:
     """Start again from what the sound began with."""
     actions.reset(session)
     session.forced, session.goal, session.at = {}, None, None
-    session.heard = Heard((), session.heard.samples[:0], b"")
-    for key in (FORCED, SAMPLES, AT):
-        keep_in_link("", key)
-    session.link = tuple(map(kept_in_link, IN_LINK))
+    session.heard = NOTHING
+    _write(session, (pack_tokens(session.begin, session.stepper.tokenizer), "", "", ""))
 
 
 def begin_empty() -> None:
@@ -221,6 +219,10 @@ def follow(session: AudioSession, setting: AudioSetting) -> None:
     except PlaygroundError as error:
         session.unkept = f"The link does not keep this sound. {error}"
         texts = ["", "", "", ""]
+    _write(session, texts)
+
+
+def _write(session: AudioSession, texts: Sequence[str]) -> None:
     for key, text in zip(IN_LINK, texts, strict=True):
         keep_in_link(text, key)
     session.link = tuple(texts)

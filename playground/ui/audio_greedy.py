@@ -19,6 +19,7 @@ from playground.ui import audio_voices, state
 from playground.ui.audio_setting import AudioSetting
 from playground.ui.audio_voices import Voices, VoicesSession
 from playground.ui.controls import name_bad_number, plain
+from playground.ui.likelihood_charts import percent
 from playground.ui.picture_components import level_bars, levels_data
 from playground.ui.resources import turn
 from playground.ui.sound_components import player_card
@@ -156,7 +157,7 @@ def explanation(greedy: Figures, sampled: Figures, window_s: float) -> str:
     rest = 1 - greedy.open_taken
     least = (
         f"At sample {greedy.open_at:,}, where it was least sure, that level had "
-        f"{greedy.open_taken:.1%}: in {rest:.1%} of the cases something else ought to come. But "
+        f"{percent(greedy.open_taken)}: in {percent(rest)} of the cases something else ought to come. But "
         "this is shared by many levels, and each of them alone is less likely."
     )
     if greedy.silent < MOSTLY:
@@ -173,16 +174,16 @@ def explanation(greedy: Figures, sampled: Figures, window_s: float) -> str:
     window = f"{1000 * window_s:.0f} ms"
     feeds = (
         f"**It feeds itself.** The model reads what was taken, and what follows silence is mostly "
-        f"silence. Over the first {window} the level taken had {greedy.taken_first:.1%}, over the "
-        f"last {window} {greedy.taken_last:.1%}"
+        f"silence. Over the first {window} the level taken had {percent(greedy.taken_first)}, over the "
+        f"last {window} {percent(greedy.taken_last)}"
     )
     grows = 1 - greedy.taken_last < (1 - greedy.taken_first) / SURER
     feeds += ": the longer it goes on, the surer the model is that it does." if grows else "."
     apart = (
         f"**Likely is not typical.** Greedy's sound costs {told_bits(greedy.bits)} a sample, the "
         f"drawn one {told_bits(sampled.bits)}: about the entropy of its distributions, "
-        f"{told_bits(sampled.entropy)}, as real sound does. The single likeliest sound does not "
-        "(Holtzman et al. 2020, arXiv:1904.09751)."
+        f"{told_bits(sampled.entropy)}. Real sound is of that kind, not of the likeliest (of texts: "
+        "Holtzman et al. 2020, arXiv:1904.09751)."
     )
     return "\n\n".join((first, feeds, apart))
 

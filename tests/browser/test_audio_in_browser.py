@@ -10,6 +10,7 @@ import soundfile
 
 from playground.traces.trace import Trace
 from tests.browser.conftest import Visitor, serving
+from tests.browser.test_sound_components import place
 from tests.helpers import ROOT
 from tests.sound_checkpoints import TOKENIZER, write_checkpoint
 
@@ -24,7 +25,6 @@ registry.ROOT, registry.MODELS = Path({house!r}), ()
 runpy.run_path({page!r}, run_name="__main__")
 """
 WAVE, LEVELS = ".st-key-waveform canvas", ".st-key-levels canvas"
-LEFT, RIGHT = 40, 10  # pixels beside the plot of a waveform, see time_axis.js
 QUARTER = "seconds=0.25"  # the shortest: 2,000 samples
 
 
@@ -60,8 +60,8 @@ def visit(browser, audio_server):
 
 
 def made(v) -> int:
-    """Return how many samples the waveform shows."""
-    return int(v.page.locator(WAVE).get_attribute("data-samples"))
+    """Return how many samples the waveform shows; none before it is drawn."""
+    return int(v.page.locator(WAVE).get_attribute("data-samples") or -1)
 
 
 def wait_made(v, is_wanted) -> int:
@@ -127,10 +127,7 @@ def test_another_level_leaves_a_branch_and_the_link_gives_the_same_sound(visit):
     v = visit(f"{QUARTER}&seed=4&class=bell")
     v.press("Step 10 ms")
     wait_made(v, 80)
-    canvas = v.page.locator(WAVE)
-    box = canvas.bounding_box()
-    wide = box["width"] - LEFT - RIGHT
-    canvas.click(position={"x": LEFT + 40.5 / 80 * wide, "y": 60})
+    v.page.mouse.click(*place(v.page.locator(WAVE), 40))
     v.wait_text("What can come at sample 40")
     facts = v.page.locator(".st-key-levels .facts").inner_text()
     taken = int(re.search(r"level (\d+) ", facts)[1])

@@ -33,6 +33,8 @@ def folder(tmp_path_factory):
     write_checkpoint(folder / "runs" / "drums", n_class=3)
     write_checkpoint(folder / "runs" / "speaker", alphabet=ALPHABET)
     write_checkpoint(folder / "runs" / "tiers", "samplernn")
+    sizes = {"vocab_size": 257, "context_length": 64, "n_layer": 1, "n_head": 2, "n_embd": 16}
+    write_checkpoint(folder / "runs" / "reader", "transformer", **sizes)
     return folder
 
 
@@ -308,6 +310,35 @@ def test_the_heat_map_tells_what_every_decision_was_made_from(sounds):
     assert len(logprobs) == 81
 
 
+def test_a_transformer_reads_a_window_that_slides_and_its_attention_is_marked(sounds):
+    page = audio_page(model="reader", fed_by="attention")
+    page.session_state["heat_open"] = True
+    page.run()
+    press(page, "step_burst")
+    _, weights = session_of(page).looked
+    assert weights.shape == (81,)
+    assert weights.sum() == pytest.approx(1, abs=1e-3)
+    logprobs = session_of(page).read[1]
+    steps = stepper_of(page).branch.trace.steps
+    last = len(logprobs) - 1  # the newest row is of what comes next
+    assert 0 < last < 64
+    taken = [row[step.token] for row, step in zip(logprobs, steps[-last:], strict=False)]
+    assert np.allclose(taken, [step.logprob for step in steps[-last:]], atol=1e-4)
+    page.segmented_control(key="do").set_value("How likely?").run()
+    assert "sees 64 tokens at once" in messages(page)
+
+
+def test_a_link_that_runs_can_be_stopped_and_gone_on_with(sounds):
+    page = audio_page(samples="1900", seed="6", strategy="sample", top_k="50")
+    assert session_of(page).pace == "run"
+    press(page, "run")  # stops
+    assert session_of(page).pace == "still"
+    assert session_of(page).goal is None
+    assert len(run_to_end(page)) == 1 + QUARTER
+    press(page, "reset")
+    assert "samples" not in page.query_params
+
+
 def test_branches_can_be_heard_and_gone_on_with(sounds):
     page = audio_page()
     page.session_state["branches_open"] = True
@@ -427,7 +458,7 @@ def test_a_sound_made_step_by_step_can_be_judged(sounds):
     assert float(told["This sound"].split()[0]) == pytest.approx(bits, abs=2e-3)
 
 
-MODES = ("Continue a sound", "How likely?", "Why greedy is silent", "Step by step")
+MODES = ("Continue a sound", "How likely?", "Why greedy is silent", "Compress", "Step by step")
 
 
 @pytest.mark.parametrize("mode", MODES)
