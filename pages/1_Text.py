@@ -6,7 +6,7 @@ from playground.decoding.lane import Lane
 from playground.errors import ContextFullError, PlaygroundError
 from playground.inspection.attention import HasAttention
 from playground.registry import available
-from playground.ui import actions, controls, resources, state, views
+from playground.ui import actions, compression, controls, resources, state, views
 from playground.ui.lane_controls import lane_controls
 from playground.ui.relatives import draft_of, kin_of
 from playground.ui.resources import Loaded
@@ -99,3 +99,4 @@ with board_slot:
 if not is_open:
     with details_slot:
         views.details(session, loaded, None, "")
+compression.text_section(session, loaded)

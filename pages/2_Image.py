@@ -5,6 +5,7 @@ import streamlit as st
 from playground.errors import PlaygroundError
 from playground.registry import available
 from playground.ui import (
+    compression,
     controls,
     image_actions,
     image_completion,
@@ -36,6 +37,8 @@ if doing == "Complete":
     image_completion.section(setting, canvas)
 elif doing == "How likely?":
     image_likelihood.section(setting, canvas)
+elif doing == "Compress":
+    compression.image_section(setting, canvas)
 elif doing == "Super-resolution":
     image_super_resolution.section(setting.lane.seed, setting.lane)
 elif doing == "Order of pixels":

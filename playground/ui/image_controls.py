@@ -16,7 +16,9 @@ from playground.ui.controls import model_picker, name_strangers
 from playground.ui.image_setting import ImageSetting
 from playground.ui.lane_controls import lane_controls
 
-MODES = ("Step through", "Complete", "How likely?", "Super-resolution", "Order of pixels")
+MODES = (
+    "Step through", "Complete", "How likely?", "Compress", "Super-resolution", "Order of pixels",
+)  # fmt: skip
 ZOOMS = {"small": 240, "medium": 460, "large": 900}  # screen pixels across
 TICKS = 12  # redraws a second, at most, while it plays: a row well within 100 ms
 
