@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from playground.comparison.kinds import classes_of
+from playground.comparison.conditions import alphabet_of, classes_of
 from playground.errors import PlaygroundError
 from playground.registry import available
 from playground.ui import compare_actions as actions
@@ -20,7 +20,7 @@ controls.page_setup("Compare")
 
 session = state.compare_session()
 with st.sidebar:
-    cards = available("text") | available("image")
+    cards = available("text") | available("image") | available("audio")
     if not cards:
         st.error("There is no model here. Train one: python -m train.text --help")
         st.stop()
@@ -70,4 +70,5 @@ board(session, settings, loaded, shown)
 results(session)
 entry = session.entry(session.editing)
 if entry is not None:
-    lane_dialog(session, entry, kin_of(settings.model, cards), classes_of(loaded))
+    kin = kin_of(settings.model, cards)
+    lane_dialog(session, entry, kin, classes_of(loaded), bool(alphabet_of(loaded)))

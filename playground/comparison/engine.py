@@ -1,8 +1,8 @@
 """Several ways to decode one prompt, side by side: the engine of the Compare page and `compare`.
 
 Lanes of one model and one class go through one Run in lockstep; a model that is combined with
-another has a Run of its own, and the Runs take turns, so all texts or pictures grow together and
-all can be stopped at once.
+another has a Run of its own, and the Runs take turns, so all texts, pictures or sounds grow
+together and all can be stopped at once.
 """
 
 from __future__ import annotations
@@ -12,22 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.comparison.kinds import (
-    Loaded,
-    Prompt,
-    Real,
-    Scope,
-    classes_of,
-    kind_of,
-)
+from playground.comparison.conditions import told_by
+from playground.comparison.contract import AnyFigures, Condition, Loaded, Prompt, Real, Scope
+from playground.comparison.kinds import kind_of
 from playground.decoding.lane import Lane
 from playground.decoding.run import MAX_LANES, Run, check_prefix
 from playground.decoding.search import SearchStrategy
 from playground.decoding.spec import LaneSpec
 from playground.errors import ConfigError, PlaygroundError
-from playground.evaluation.figures import Figures
 from playground.evaluation.judge import Judge
-from playground.evaluation.picture_figures import PictureFigures
 from playground.models.base import ARModel
 from playground.models.combined import ContrastiveDecoding, Ensemble
 from playground.models.dola import DoLa
@@ -85,9 +78,10 @@ class _Group:
 class Comparison:
     """Specs over one prompt; `advance` decides one position of all, `results` tells what there is.
 
-    The prompt of pictures are the tokens that all of them begin with, none for whole pictures.
-    `condition` names the class that is told to every model that knows classes, unless a spec has
-    one of its own. Pictures end when they are whole, or after `max_new_tokens`.
+    The prompt of pictures and sounds are the tokens that all of them begin with, if any.
+    `condition` names the class that is told to every model that knows classes, or the text to
+    every model that speaks, unless a spec has one of its own. Pictures end when they are whole,
+    sounds after half a second, or all after `max_new_tokens`.
 
     Raises (before any work):
         ConfigError: a spec does not fit the models: another tokenizer, a missing second model,
@@ -177,28 +171,26 @@ class Comparison:
         group = next(group for group in self._groups if index in group.places)
         return isinstance(group.run.lanes[group.places[index].start].strategy, SearchStrategy)
 
-    def label_of(self, spec: LaneSpec) -> int | None:
-        """Return the number of the class that a spec's model is told; None: untold."""
+    def label_of(self, spec: LaneSpec) -> Condition:
+        """Return the class, by its number, or the text that a spec's model is told; None: none."""
         return self._label(spec, spec.model or self.model_name)
 
     def figures(
         self, result: LaneResult, judge: Judge | None = None, real: Real | None = None
-    ) -> Figures | PictureFigures:
+    ) -> AnyFigures:
         """Return the figures of a lane, under its model as it is by itself and under a judge.
 
-        Real pictures are what the brightness of the lane's is compared with.
+        Real pictures or sounds are what the lane's are compared with.
         """
         spec, name = result.spec, result.spec.model or self.model_name
         own = self._bound(spec, name) if spec.combination else None
-        others = real.of(self.label_of(spec)) if real is not None else None
+        others = {"real": real.of(self.label_of(spec))} if real is not None else {}
         return self.kind.figures(
-            result.traces, own, self._judge(judge, spec), tokenizer=self.tokenizer, real=others
+            result.traces, own, self._judge(judge, spec), tokenizer=self.tokenizer, **others
         )
 
-    def real_figures(
-        self, real: str | Real, judge: Judge | None = None
-    ) -> Figures | PictureFigures:
-        """Return the figures of real text or real pictures, as long as what the lanes made."""
+    def real_figures(self, real: str | Real, judge: Judge | None = None) -> AnyFigures:
+        """Return the figures of what people made, as long as what the lanes made."""
         plain = LaneSpec()
         longest = max(len(trace.steps) for r in self.results() for trace in r.traces)
         most = max(spec.samples for spec in self.specs)
@@ -228,12 +220,14 @@ class Comparison:
             )
         return loaded
 
-    def _label(self, spec: LaneSpec, name: str) -> int | None:
-        """Return the class that a model is told in a lane; those that know none are told none."""
-        loaded = self._same_tokens(name)
-        asked = self.condition if spec.condition == "" else spec.condition
-        is_own = spec.condition != "" and name == (spec.model or self.model_name)
-        return self.kind.label(loaded, asked) if is_own or classes_of(loaded) else None
+    def _label(self, spec: LaneSpec, name: str) -> Condition:
+        """Return what a model is told in a lane; what was meant for another sort it is not."""
+        loaded, own = self._same_tokens(name), spec.model or self.model_name
+        asked, source = (spec.condition, own) if spec.condition != "" else (
+            self.condition, self.model_name)  # fmt: skip
+        is_meant = name == own and spec.condition != ""
+        is_meant = is_meant or told_by(loaded) == told_by(self.load(source))
+        return self.kind.label(loaded, asked) if is_meant else None
 
     def _bound(self, spec: LaneSpec, name: str) -> ARModel:
         """Return a model as decoders step it: told the class of a lane."""

@@ -1,24 +1,22 @@
-"""Where a comparison of texts and one of pictures differ; all else is one engine.
-
-A Kind says what a comparison begins with, how long its lanes become, how a model is told its
-class, what may be chosen, and which figures are told, of the lanes and of what people made.
-"""
+"""Texts, pictures and sounds, as the engine of comparisons knows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from playground.comparison.conditions import alphabet_of, condition_of, guided
+from playground.comparison.contract import Condition, Kind, Loaded, Prompt, Real, Scope
 from playground.data.images import read_examples
+from playground.data.sounds import read_examples as read_clips
 from playground.data.text import held_out_excerpt
 from playground.decoding.decide import N_CANDIDATES
-from playground.decoding.offered import PICTURES, TEXTS, Offer
-from playground.decoding.spec import ANY, MAX_CLASS
+from playground.decoding.offered import PICTURES, SOUNDS, TEXTS
+from playground.decoding.spec import ANY
 from playground.errors import ConfigError, DataError, PromptError
 from playground.evaluation.figures import Figures, figures, human_point
 from playground.evaluation.judge import Judge
@@ -27,87 +25,16 @@ from playground.evaluation.picture_figures import (
     picture_figures,
     real_picture_figures,
 )
+from playground.evaluation.sound_figures import SoundFigures, real_sound_figures, sound_figures
 from playground.models.base import ARModel
-from playground.models.conditioned import as_drawn, without_wrappers
+from playground.models.conditioned import as_drawn
 from playground.models.guided import Guided
+from playground.tokenizers.audio import AudioTokenizer
 from playground.tokenizers.image import ImageTokenizer
 from playground.traces.trace import Trace
 
-Prompt = str | Sequence[int]
-GUIDANCE = 1.5  # where a lane does not say
-PICTURE_GUIDANCE = 2.0
-
-
-class Loaded(Protocol):
-    """A model with its tokenizer, and what its checkpoint tells besides."""
-
-    model: ARModel
-    tokenizer: Any
-    info: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Real:
-    """Pictures that people made, as tokens (N, size), and the class of each, where they have one.
-
-    They must be none that a model has learnt from: what a checkpoint keeps as its examples.
-    """
-
-    tokens: np.ndarray
-    labels: Sequence[int] = ()
-
-    def of(self, label: int | None) -> np.ndarray:
-        """Return those of a class, all of them without one or where there are none such."""
-        if label is None or len(self.labels) != len(self.tokens):
-            return self.tokens
-        own = self.tokens[np.array(self.labels) == label]
-        return own if len(own) else self.tokens
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What figures are asked about: the beginning, its class, and how far the lanes came."""
-
-    prefix: tuple[int, ...]  # BOS first
-    label: int | None
-    longest: int  # tokens behind the prefix
-    samples: int  # of the largest lane
-
-
-class Kind(Protocol):
-    """What a comparison is of."""
-
-    name: str  # a modality of the registry
-    noun: str  # what its lanes make
-    n_candidates: int  # that a Step keeps, whatever runs beside it
-    offer: Offer
-
-    def prefix(self, tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
-        """Return the tokens that all lanes begin with, BOS first."""
-
-    def room(self, tokenizer: Any, prefix: Sequence[int], asked: int | None) -> int:
-        """Return how many tokens every lane makes; `asked` None: as many as is usual."""
-
-    def label(self, loaded: Loaded, asked: str | int) -> int | None:
-        """Return the class that `asked` names, None for no class."""
-
-    def bind(self, loaded: Loaded, label: int | None) -> ARModel:
-        """Return the model as decoders step it."""
-
-    def sealed(self, combined: ARModel, tokenizer: Any) -> ARModel:
-        """Return bound models that were combined, as decoders step them."""
-
-    def guided(self, loaded: Loaded, label: int | None, settings: dict, prefix) -> ARModel:
-        """Return the model guided towards what it is told."""
-
-    def real(self, folder: Path, loaded: Loaded) -> str | Real:
-        """Return what people made, of what the checkpoint in `folder` has not learnt from."""
-
-    def figures(self, traces, model, judge, *, tokenizer, real) -> Figures | PictureFigures:
-        """Return the figures of a lane, under `model` where its own is another."""
-
-    def real_figures(self, real, model, judge, *, tokenizer, scope: Scope):
-        """Return the figures of what people made."""
+TEXT_GUIDANCE = 1.5  # where a lane does not say
+USUAL_SECONDS, MAX_SECONDS = 0.5, 2.0  # of sounds that are compared
 
 
 class Texts:
@@ -123,22 +50,22 @@ class Texts:
     def room(self, tokenizer: Any, prefix: Sequence[int], asked: int | None) -> int:
         return 100 if asked is None else asked
 
-    def label(self, loaded: Loaded, asked: str | int) -> int | None:
+    def label(self, loaded: Loaded, asked: str | int) -> Condition:
         if asked not in ("", ANY):
             raise ConfigError(
                 f"condition names the class {asked!r}; models of text know none. Leave it out."
             )
         return None
 
-    def bind(self, loaded: Loaded, label: int | None) -> ARModel:
+    def bind(self, loaded: Loaded, label: Condition) -> ARModel:
         return loaded.model
 
     def sealed(self, combined: ARModel, tokenizer: Any) -> ARModel:
         return combined
 
-    def guided(self, loaded: Loaded, label: int | None, settings: dict, prefix) -> ARModel:
+    def guided(self, loaded: Loaded, label: Condition, settings: dict, prefix) -> ARModel:
         tokens = tuple(loaded.tokenizer.encode(str(settings.pop("negative_prompt", ""))))
-        settings = {"guidance_scale": GUIDANCE, **settings}
+        settings = {"guidance_scale": TEXT_GUIDANCE, **settings}
         return Guided(loaded.model, prompt_length=len(prefix), negative_prompt=tokens, **settings)
 
     def real(self, folder: Path, loaded: Loaded) -> str:
@@ -208,53 +135,17 @@ class Pictures:
         left = tokenizer.size - len(prefix) + 1
         return left if asked is None else min(left, asked)
 
-    def label(self, loaded: Loaded, asked: str | int) -> int | None:
-        """Return the number of a class.
+    def label(self, loaded: Loaded, asked: str | int) -> Condition:
+        return condition_of(loaded, asked)
 
-        Raises:
-            ConfigError: the model knows no such class.
-        """
-        if asked in ("", ANY):
-            return None
-        known = classes_of(loaded)
-        if not known:
-            raise ConfigError(
-                f"condition names the class {asked!r}, and this model knows no classes. Choose "
-                f"{ANY!r}, or a model that is told one."
-            )
-        if isinstance(asked, str):
-            names = [name.casefold() for name in known]
-            if asked.casefold() in names:
-                return names.index(asked.casefold())
-            is_number = asked.isascii() and asked.isdigit() and len(asked) <= len(str(MAX_CLASS))
-            asked = int(asked) if is_number else asked
-        if isinstance(asked, int) and 0 <= asked < len(known):
-            return asked
-        raise ConfigError(
-            f"This model knows no class {str(asked)[:60]!r}. Choose {ANY!r}, a number from 0 to "
-            f"{len(known) - 1}, or one of {', '.join(known[:20])}."
-        )
-
-    def bind(self, loaded: Loaded, label: int | None) -> ARModel:
+    def bind(self, loaded: Loaded, label: Condition) -> ARModel:
         return as_drawn(loaded.model, loaded.tokenizer.bos_token, label)
 
     def sealed(self, combined: ARModel, tokenizer: ImageTokenizer) -> ARModel:
         return as_drawn(combined, tokenizer.bos_token)  # what two exclude, a mixture may let in
 
-    def guided(self, loaded: Loaded, label: int | None, settings: dict, prefix) -> ARModel:
-        if label is None:
-            raise ConfigError(
-                "Guidance leads towards a class, and this lane is told none. Choose a class for "
-                "the lane or for all, or take the guidance out."
-            )
-        if "negative_prompt" in settings:
-            raise ConfigError(
-                "negative_prompt is text, which leads no picture anywhere. Leave it out."
-            )
-        scale = settings.pop("guidance_scale", PICTURE_GUIDANCE)
-        if settings:
-            raise TypeError(", ".join(settings))
-        return as_drawn(loaded.model, loaded.tokenizer.bos_token, label, scale)
+    def guided(self, loaded: Loaded, label: Condition, settings: dict, prefix) -> ARModel:
+        return guided(loaded, label, settings)
 
     def real(self, folder: Path, loaded: Loaded) -> Real:
         """Return the example pictures.
@@ -293,24 +184,97 @@ class Pictures:
         )  # fmt: skip
 
 
-TEXT, PICTURE = Texts(), Pictures()
+class Sounds:
+    """Sounds of one length, told a class or a text, that may begin with the same part."""
+
+    name, noun = "audio", "sounds"
+    n_candidates = 4  # a second has thousands of Steps
+    offer = SOUNDS
+
+    def prefix(self, tokenizer: AudioTokenizer, prompt: Prompt) -> tuple[int, ...]:
+        """Return BOS and the samples that are given.
+
+        Raises:
+            PromptError: it is no list of levels, or is longer than what is compared.
+        """
+        if isinstance(prompt, str):
+            if prompt:
+                raise PromptError(
+                    f"A sound begins with samples, not with the text {prompt[:60]!r}. Leave the "
+                    "prompt empty; what a model is to speak is its condition."
+                )
+            prompt = ()
+        tokens = tuple(map(int, prompt))
+        if any(not 0 <= token < tokenizer.levels for token in tokens):
+            raise PromptError(
+                f"A sound of this model has the levels 0 to {tokenizer.levels - 1}, and its "
+                "beginning has others. Take it from a sound that its own tokenizer encoded."
+            )
+        most = round(MAX_SECONDS * tokenizer.sample_rate)
+        if len(tokens) > most:
+            raise PromptError(
+                f"{len(tokens):,} samples are kept of a sound; at most {most:,} can be. Keep fewer."
+            )
+        return (tokenizer.bos_token, *tokens)
+
+    def room(self, tokenizer: AudioTokenizer, prefix: Sequence[int], asked: int | None) -> int:
+        return round(USUAL_SECONDS * tokenizer.sample_rate) if asked is None else asked
+
+    def label(self, loaded: Loaded, asked: str | int) -> Condition:
+        return condition_of(loaded, asked)
+
+    def bind(self, loaded: Loaded, label: Condition) -> ARModel:
+        return as_drawn(loaded.model, loaded.tokenizer.bos_token, label)
+
+    def sealed(self, combined: ARModel, tokenizer: AudioTokenizer) -> ARModel:
+        return as_drawn(combined, tokenizer.bos_token)
+
+    def guided(self, loaded: Loaded, label: Condition, settings: dict, prefix) -> ARModel:
+        return guided(loaded, label, settings)
+
+    def real(self, folder: Path, loaded: Loaded) -> Real:
+        """Return the example sounds, with their texts where the model speaks, or their classes.
+
+        Raises:
+            DataError: the checkpoint keeps none.
+            CheckpointError: they are damaged.
+        """
+        clips = read_clips(folder, loaded.tokenizer)
+        if clips is None:
+            raise DataError(
+                f"{folder.name} keeps no example sounds, so there are no real ones to compare "
+                "with. Train or download it again."
+            )
+        told = loaded.info.get("examples")
+        name, kind = ("texts", str) if alphabet_of(loaded) else ("labels", int)
+        labels = told.get(name) if isinstance(told, dict) else None
+        fits = isinstance(labels, list) and len(labels) == len(clips)
+        fits = fits and all(type(label) is kind for label in labels)
+        return Real([loaded.tokenizer.quantise(clip) for clip in clips], labels if fits else ())
+
+    def figures(
+        self, traces: Sequence[Trace], model: ARModel | None, judge: Judge | None, *,
+        tokenizer: AudioTokenizer, real: Sequence[np.ndarray] = (),
+    ) -> SoundFigures:  # fmt: skip
+        return sound_figures(traces, model, judge, tokenizer=tokenizer, real=real)
+
+    def real_figures(
+        self, real: Real, model: ARModel, judge: Judge | None, *, tokenizer: AudioTokenizer,
+        scope: Scope,
+    ) -> SoundFigures:  # fmt: skip
+        """Return the figures of real sounds, of what is told, judged where the lanes decided."""
+        return real_sound_figures(
+            real.of(scope.label), model, judge, tokenizer=tokenizer,
+            given=len(scope.prefix) - 1, length=scope.longest,
+        )  # fmt: skip
+
+
+TEXT, PICTURE, SOUND = Texts(), Pictures(), Sounds()
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (TEXT, PICTURE, SOUND)}  # by modality
 
 
 def kind_of(tokenizer: Any) -> Kind:
     """Return what a comparison of models with this tokenizer is of."""
-    return PICTURE if isinstance(tokenizer, ImageTokenizer) else TEXT
-
-
-def classes_of(loaded: Loaded) -> tuple[str, ...]:
-    """Return the names of the classes that a model is told, their numbers where it has none."""
-    count = getattr(getattr(without_wrappers(loaded.model), "config", None), "n_class", 0)
-    names = loaded.info.get("classes")
-    is_told = isinstance(names, list) and all(isinstance(n, str) and n for n in names)
-    if is_told and len(names) == count:
-        return tuple(name[:60] for name in names)
-    return _numbers(count)
-
-
-@lru_cache(8)
-def _numbers(count: int) -> tuple[str, ...]:
-    return tuple(map(str, range(count)))
+    if isinstance(tokenizer, ImageTokenizer):
+        return PICTURE
+    return SOUND if isinstance(tokenizer, AudioTokenizer) else TEXT

@@ -1,7 +1,7 @@
-"""What there is to choose for texts and for pictures, and why the rest is not.
+"""What there is to choose for texts, pictures and sounds, and why the rest is not.
 
 All strategies work on tokens of any kind, but some only mean something for one: words are said in
-texts, classes are told to models of pictures.
+texts, classes are told to models of pictures and sounds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from playground.decoding.presets import DEFAULT, PICTURE_DEFAULT, PICTURE_PRESETS, PRESETS
+from playground.decoding.presets import (
+    DEFAULT,
+    PICTURE_DEFAULT,
+    PICTURE_PRESETS,
+    PRESETS,
+    SOUND_DEFAULT,
+    SOUND_PRESETS,
+)
 from playground.decoding.processors import PROCESSORS
 from playground.decoding.spec import COMBINATIONS, LaneSpec
 from playground.decoding.strategy_catalogue import STRATEGIES
@@ -23,6 +30,7 @@ class Offer:
     presets: Mapping[str, LaneSpec]
     usual: tuple[str, ...]  # names of the presets that a comparison begins with
     refused: Mapping[str, str]  # strategy, processor or combination: why it means nothing here
+    noun: str  # what lanes make
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -42,34 +50,50 @@ class Offer:
         used = [spec.strategy, *(p.name for p in spec.processors if not p.is_off)]
         for name in (*used, spec.combination):
             if name in self.refused:
-                raise ConfigError(f"{name} is not for pictures: {self.refused[name]}")
+                raise ConfigError(f"{name} is not for {self.noun}: {self.refused[name]}")
 
 
-_TEXT = "it is about text, and a picture has none. Leave it out."
-_END = "it is about the end of a text; a picture ends when it is whole. Leave it out."
-_DRAFT = (
-    "a model of pictures reads one value at a time whether it was guessed or not, so a guess saves "
-    "nothing. Choose sample or greedy, which give the same pictures."
-)
-_HIDDEN = (
-    "it compares what the layers of a model hold, which models of pictures do not tell. Choose "
-    "another way to decode."
-)
+_WITHOUT_TEXT = (
+    "constrained_beam_search", "logit_bias", "bad_words", "suppress_tokens", "choice", "regex",
+    "json_schema",
+)  # fmt: skip
+_WITHOUT_END = ("min_length", "min_new_tokens", "exponential_decay_length_penalty")
 
-TEXTS = Offer(PRESETS, DEFAULT, {})
+
+def _refused(one: str, many: str, end: str) -> dict[str, str]:
+    """Return why what is about texts means nothing for pictures or for sounds."""
+    draft = (
+        f"a model of {many} reads one value at a time whether it was guessed or not, so a guess "
+        f"saves nothing. Choose sample or greedy, which give the same {many}."
+    )
+    hidden = (
+        f"it compares what the layers of a model hold, which models of {many} do not tell. Choose "
+        "another way to decode."
+    )
+    text = f"it is about text, and a {one} has none. Leave it out."
+    ends = f"it is about the end of a text; a {one} ends {end}. Leave it out."
+    return {
+        **dict.fromkeys(("contrastive_search", "dola"), hidden),
+        **dict.fromkeys(("speculative_decoding", "prompt_lookup"), draft),
+        **dict.fromkeys(_WITHOUT_TEXT, text),
+        **dict.fromkeys(_WITHOUT_END, ends),
+    }
+
+
+_RUNS = "it looks for shared runs of tokens, as words are; in {} decide. Choose best_of_n."
+
+TEXTS = Offer(PRESETS, DEFAULT, {}, "texts")
 PICTURES = Offer(
     PICTURE_PRESETS,
     PICTURE_DEFAULT,
-    {
-        "contrastive_search": _HIDDEN,
-        "dola": _HIDDEN,
-        "speculative_decoding": _DRAFT,
-        "prompt_lookup": _DRAFT,
-        "constrained_beam_search": _TEXT,
-        "minimum_bayes_risk": "it looks for shared runs of tokens, as words are; in pictures the "
-        "runs of the background decide. Choose best_of_n.",
-        **dict.fromkeys(("logit_bias", "bad_words", "suppress_tokens"), _TEXT),
-        **dict.fromkeys(("choice", "regex", "json_schema"), _TEXT),
-        **dict.fromkeys(("min_length", "min_new_tokens", "exponential_decay_length_penalty"), _END),
-    },
+    _refused("picture", "pictures", "when it is whole")
+    | {"minimum_bayes_risk": _RUNS.format("pictures the runs of the background")},
+    "pictures",
+)
+SOUNDS = Offer(
+    SOUND_PRESETS,
+    SOUND_DEFAULT,
+    _refused("sound", "sounds", "after the length that is chosen")
+    | {"minimum_bayes_risk": _RUNS.format("sounds the runs of silence")},
+    "sounds",
 )

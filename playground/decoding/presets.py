@@ -70,3 +70,34 @@ PICTURE_PRESETS: dict[str, LaneSpec] = {
     )
 }  # fmt: skip
 PICTURE_DEFAULT = ("sample", "temperature 0.9", "top-p 0.98", "greedy")
+
+# One sample of a thousand that is far too loud is a click, so the tail is cut a little; but most
+# samples have dozens of levels that are about as likely, and what cuts them to a few falls silent.
+SOUNDS = 2  # of a lane: the fewest of which one can say how varied they are
+SOUND_PRESETS: dict[str, LaneSpec] = {
+    spec.label: spec
+    for spec in (
+        *(
+            spec.but(samples=SOUNDS)
+            for spec in (
+                _sampling("sample"),
+                _sampling("temperature 0.9", Processor("temperature", 0.9)),
+                _sampling("temperature 0.7", Processor("temperature", 0.7)),
+                _sampling("temperature 1.1", Processor("temperature", 1.1)),
+                _sampling("top-k 20", Processor("top_k", 20)),
+                _sampling("top-p 0.95", Processor("top_p", 0.95)),
+                _sampling("top-p 0.7", Processor("top_p", 0.7)),
+                _sampling("min-p 0.05", Processor("min_p", 0.05)),
+                _sampling("typical 0.9", Processor("typical_p", 0.9)),
+                LaneSpec("guidance 2", combination="guided",
+                         combination_settings={"guidance_scale": 2.0}),
+                LaneSpec("best of 4", "best_of_n", {"n": 4}),
+            )
+        ),
+        LaneSpec("greedy", "greedy"),
+        LaneSpec("beam search", "beam_search", {"num_beams": 3}),
+        LaneSpec("contrastive decoding", combination="contrastive_decoding", samples=SOUNDS),
+        LaneSpec("ensemble", combination="ensemble", samples=SOUNDS),
+    )
+}  # fmt: skip
+SOUND_DEFAULT = ("sample", "temperature 0.9", "top-p 0.95", "greedy")

@@ -172,3 +172,20 @@ def mean(values: Iterable[float | None]) -> float | None:
     """Return the mean of those that are defined, None if none is."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def pairwise_distance(values: np.ndarray) -> float | None:
+    """Return how far two of the rows (N, T) are apart: the mean over pairs and values of |a - b|.
+
+    0: all are the same; of pictures of 0..255, 255: any two are each other's negative. None for
+    fewer than two rows or none of their values.
+
+    The sum over pairs is a sum over the sorted values of each column, so the cost grows with the
+    number of rows, not with its square.
+    """
+    count, length = values.shape
+    if count < 2 or not length:
+        return None
+    ranked = np.sort(values.astype(np.float64), axis=0)
+    weights = 2.0 * np.arange(count) - (count - 1)  # how often a value is the larger of two
+    return float((weights @ ranked).sum() / (count * (count - 1) / 2) / length)

@@ -8,7 +8,7 @@ text under its own model is that of its Trace.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from playground.errors import PlaygroundError, PromptError, check_whole
 from playground.models.base import ARModel, device_of
 
 MAX_LOGITS = 2**24  # at once: 64 MB
+
+Measure = Callable[[Tensor, Tensor], Tensor]  # logits (B, T, V), tokens (B, T): numbers (B, T)
 
 
 @dataclass(frozen=True)
@@ -125,22 +127,19 @@ def judge(
         PromptError: a token is not the model's.
     """
     starts = _starts(sequences, prompt_length)
-    for tokens in sequences:
-        if min(tokens) < 0 or max(tokens) >= model.vocab_size:
-            raise PromptError(
-                f"The model knows the tokens 0 to {model.vocab_size - 1}, and is asked about "
-                f"{min(tokens)} to {max(tokens)}. Encode the text with the model's own tokenizer."
-            )
-    pieces = [
-        Piece(row, tokens[:1] + tokens[1 + dropped : end], end - start)
-        for row, (tokens, first) in enumerate(zip(map(list, sequences), starts, strict=True))
-        for dropped, start, end in windows(len(tokens), model.context_length, first)
-    ]
-    found: list[list[float]] = [[] for _ in sequences]
-    for piece, logprobs in zip(pieces, _read(model, pieces), strict=True):
-        found[piece.row] += logprobs
-    characters = count_characters(sequences, starts, tokenizer)
-    return Judgement(tuple(map(tuple, found)), characters)
+    logprobs = _measure(model, sequences, starts, _logprobs)
+    return Judgement(logprobs, count_characters(sequences, starts, tokenizer))
+
+
+def entropies(
+    model: ARModel, sequences: Sequence[Sequence[int]], prompt_length: int | Sequence[int]
+) -> tuple[tuple[float, ...], ...]:
+    """Return the entropy in nats of the distribution that each token was one of, as `judge` reads.
+
+    The mean surprisal of what a model draws is its entropy; what it is less surprised by was not
+    drawn by it.
+    """
+    return _measure(model, sequences, _starts(sequences, prompt_length), _entropies)
 
 
 def count_characters(
@@ -188,9 +187,30 @@ class Piece:
     fresh: int
 
 
+def _measure(
+    model: ARModel, sequences: Sequence[Sequence[int]], starts: Sequence[int], of: Measure
+) -> tuple[tuple[float, ...], ...]:
+    """Return one number for every token of every sequence behind its start."""
+    for tokens in sequences:
+        if min(tokens) < 0 or max(tokens) >= model.vocab_size:
+            raise PromptError(
+                f"The model knows the tokens 0 to {model.vocab_size - 1}, and is asked about "
+                f"{min(tokens)} to {max(tokens)}. Encode the text with the model's own tokenizer."
+            )
+    pieces = [
+        Piece(row, tokens[:1] + tokens[1 + dropped : end], end - start)
+        for row, (tokens, first) in enumerate(zip(map(list, sequences), starts, strict=True))
+        for dropped, start, end in windows(len(tokens), model.context_length, first)
+    ]
+    found: list[list[float]] = [[] for _ in sequences]
+    for piece, numbers in zip(pieces, _read(model, pieces, of), strict=True):
+        found[piece.row] += numbers
+    return tuple(map(tuple, found))
+
+
 @torch.inference_mode()
-def _read(model: ARModel, pieces: Sequence[Piece]) -> list[list[float]]:
-    """Return log p of the fresh tokens of each piece, reading pieces of like length together."""
+def _read(model: ARModel, pieces: Sequence[Piece], of: Measure) -> list[list[float]]:
+    """Return numbers of the fresh tokens of each piece, reading pieces of like length together."""
     device = device_of(model)
     order = sorted(range(len(pieces)), key=lambda i: -len(pieces[i].tokens))
     found: list[list[float]] = [[] for _ in pieces]
@@ -201,17 +221,22 @@ def _read(model: ARModel, pieces: Sequence[Piece]) -> list[list[float]]:
         rows = [pieces[i].tokens for i in batch]
         # padding on the right is of no consequence: no row of logits sees what comes after it
         padded = torch.tensor([r + r[:1] * (longest - len(r)) for r in rows], device=device)
-        logprobs = _logprobs(model, padded)
-        for i, row in zip(batch, logprobs.tolist(), strict=True):
+        numbers = of(model.forward(padded[:, :-1]).float(), padded[:, 1:])
+        for i, row in zip(batch, numbers.tolist(), strict=True):
             end = len(pieces[i].tokens) - 1
             found[i] = row[end - pieces[i].fresh : end]
     return found
 
 
-def _logprobs(model: ARModel, tokens: Tensor) -> Tensor:
-    """Return log p (B, T - 1) of tokens (B, T) but the first."""
-    logits = model.forward(tokens[:, :-1]).float()
-    return -F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+def _logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Return log p (B, T) of tokens (B, T) under logits (B, T, V)."""
+    return -F.cross_entropy(logits.transpose(1, 2), tokens, reduction="none")
+
+
+def _entropies(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Return the entropy (B, T) of logits (B, T, V)."""
+    logprobs = logits.log_softmax(-1)
+    return -(logprobs.exp() * logprobs.clamp(min=-1e30)).sum(-1)  # 0 log 0 = 0
 
 
 def split_text(tokens: Sequence[int], prompt_length: int, tokenizer: Any) -> tuple[Any, Any]:

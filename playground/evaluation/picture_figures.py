@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from playground.evaluation.diversity import mean
+from playground.evaluation.diversity import mean, pairwise_distance
 from playground.evaluation.judge import Judge, Judgement
 from playground.evaluation.judge import judge as judged
 from playground.models.base import ARModel
@@ -34,7 +34,7 @@ class PictureFigures:
     bits_per_dim: float | None  # bits a value, of all values of all pictures
     judge_log_likelihood: float | None  # the same two under the judge
     judge_bits_per_dim: float | None
-    pairwise_distance: float | None  # 0..255; see the functions of these names
+    pairwise_distance: float | None  # of values 0..255; see the functions of these names
     differing: float | None
     duplicates: int
     brightness: float | None  # mean value, 0..255
@@ -46,23 +46,6 @@ class PictureFigures:
             name: value if value is None or math.isfinite(value) else None
             for name, value in asdict(self).items()
         }
-
-
-def pairwise_distance(values: np.ndarray) -> float | None:
-    """Return how far two of the pictures (N, T) are apart: the mean over pairs and values of |a-b|.
-
-    0: all are the same; 255: any two are each other's negative. None for fewer than two pictures
-    or none of their values.
-
-    The sum over pairs is a sum over the sorted values of each pixel, so the cost grows with the
-    number of pictures, not with its square.
-    """
-    count, length = values.shape
-    if count < 2 or not length:
-        return None
-    ranked = np.sort(values.astype(np.int64), axis=0)
-    weights = 2 * np.arange(count) - (count - 1)  # how often a value is the larger of two
-    return float((weights @ ranked).sum() / (count * (count - 1) / 2) / length)
 
 
 def differing(values: np.ndarray) -> float | None:

@@ -6,27 +6,29 @@ import time
 from collections.abc import Callable, Mapping
 
 from playground.comparison import Comparison, Real
-from playground.comparison.kinds import classes_of
+from playground.comparison.conditions import classes_of
+from playground.comparison.contract import AnyFigures
 from playground.comparison.pictures import kept_part
-from playground.data.images import read_examples
-from playground.decoding.spec import LaneSpec
+from playground.comparison.sounds import kept_part as kept_sound
+from playground.data import images, sounds
+from playground.decoding.spec import ANY, LaneSpec
 from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import memory_in_use
 from playground.errors import ConfigError, PlaygroundError
-from playground.evaluation.figures import Figures
 from playground.evaluation.judge import Judge
-from playground.evaluation.picture_figures import PictureFigures
 from playground.registry import ModelCard
 from playground.ui import compare_state as state
 from playground.ui import resources
 from playground.ui.compare_data import Drawn, piece
 from playground.ui.compare_state import CompareSession, Entry, Outcome, Settings
 from playground.ui.resources import Loaded, turn
+from playground.ui.sound_data import sample_of
 
 TICK_S = 0.12  # of computing in one tick
 FIRST_TICK_S = 0.03  # so that something is on screen at once
-MAX_TOKENS = 20_000  # of all lanes and samples of a run: their traces are kept in memory
-MAX_PICTURE_TOKENS = 50_000  # each keeps fewer candidates
+# Of all lanes and samples of a run: their traces are kept in memory. Those of pictures and sounds
+# keep fewer candidates.
+MAX_TOKENS, MAX_PICTURE_TOKENS, MAX_SOUND_TOKENS = 20_000, 50_000, 130_000
 WRITTEN = 4096  # pieces of text that are kept
 
 
@@ -60,20 +62,22 @@ def _begin(
         raise ConfigError("There is no lane to run. Add one.")
     specs = [_completed(entry.spec, settings) for entry in entries]
     total = settings.length * sum(map(texts_of, specs))
-    is_text = settings.modality == "text"
-    most = MAX_TOKENS if is_text else MAX_PICTURE_TOKENS
+    what, most, fewer = {
+        "text": ("text", MAX_TOKENS, "fewer tokens, "),
+        "image": ("picture", MAX_PICTURE_TOKENS, "fewer "),
+        "audio": ("sound", MAX_SOUND_TOKENS, "shorter sounds, fewer "),
+    }[settings.modality]
     if total > most:
-        what, fewer = ("text", "tokens, ") if is_text else ("picture", "")
         raise ConfigError(
             f"{settings.length} tokens for every {what} of every lane are {total:,}; at most "
-            f"{most:,} are made in one run. Take fewer {fewer}samples or lanes."
+            f"{most:,} are made in one run. Take {fewer}samples or lanes."
         )
     load = loader(cards, settings.device)
     with turn():
         comparison = Comparison(
             specs, beginning(settings, load(settings.model)), model=settings.model, load=load,
             seed=settings.seed, max_new_tokens=settings.length, slide=settings.slide,
-            condition=settings.condition,
+            condition=settings.told,
         )  # fmt: skip
     return Outcome(
         settings, [e.number for e in entries], [e.spec for e in entries], comparison, load,
@@ -84,7 +88,7 @@ def _begin(
 
 
 def beginning(settings: Settings, loaded: Loaded) -> str | list[int]:
-    """Return the prompt, or the tokens that all pictures keep.
+    """Return the prompt, or the tokens that all pictures or sounds keep.
 
     Raises:
         ConfigError: the checkpoint has no such example.
@@ -92,14 +96,19 @@ def beginning(settings: Settings, loaded: Loaded) -> str | list[int]:
     """
     if not settings.example:
         return settings.prompt
-    pixels = read_examples(loaded.card.folder, loaded.tokenizer)
-    count = 0 if pixels is None else len(pixels)
+    is_sound = settings.modality == "audio"
+    read = sounds.read_examples if is_sound else images.read_examples
+    found = read(loaded.card.folder, loaded.tokenizer)
+    count = 0 if found is None else len(found)
     if not settings.example.isdigit() or not 1 <= int(settings.example) <= count:
         raise ConfigError(
-            f"{settings.model} has {count} example pictures, and number {settings.example[:20]} is "
+            f"{settings.model} has {count} examples, and number {settings.example[:20]} is "
             "asked for. Begin with another, or with none."
         )
-    return kept_part(loaded.tokenizer, pixels[int(settings.example) - 1], settings.rows)
+    example = found[int(settings.example) - 1]
+    if is_sound:
+        return kept_sound(loaded.tokenizer, example, settings.keep)
+    return kept_part(loaded.tokenizer, example, settings.rows)
 
 
 def texts_of(spec: LaneSpec) -> int:
@@ -212,7 +221,7 @@ def _judge(outcome: Outcome) -> Judge | None:
     return Judge(outcome.judge.model, outcome.judge.tokenizer, name)
 
 
-def _figures(outcome: Outcome, lane: int, judge: Judge | None) -> Figures | PictureFigures:
+def _figures(outcome: Outcome, lane: int, judge: Judge | None) -> AnyFigures:
     """Return a lane's figures; a judge that cannot read the texts is left out, and why is told."""
     result = outcome.comparison.result(lane)
     real = outcome.real if isinstance(outcome.real, Real) else None
@@ -264,11 +273,28 @@ def from_lanes(session: CompareSession) -> None:
 def from_sheet(session: CompareSession, entry: Entry) -> None:
     """Show the picture that was clicked large, and its most surprising pixel."""
     sample = state.event(f"sheet_{entry.number}", "choose").get("index")
-    index = session.outcome.index_of(entry) if session.outcome else None
-    drawn = session.outcome.drawn[index] if index is not None else []
-    if isinstance(sample, int) and 0 <= sample < len(drawn) and drawn[sample].bits:
+    if isinstance(sample, int):
+        look_inside(session, entry, sample)
+
+
+def look_inside(session: CompareSession, entry: Entry, sample: int) -> None:
+    """Show one picture or sound large, and its most surprising value."""
+    drawn = session.drawn(entry)
+    if 0 <= sample < len(drawn) and drawn[sample].bits:
         bits = drawn[sample].bits
         session.picked = (entry.number, sample, max(range(len(bits)), key=bits.__getitem__))
+
+
+def from_waveform(session: CompareSession) -> None:
+    """Show what else could have come at the sample that was clicked; the last one at the end."""
+    found = session.chosen()
+    if found is None:
+        return
+    given = len(session.outcome.comparison.prompt) - 1
+    count = given + len(found[1].tokens)
+    at = sample_of(state.event("inside_sound", "go"), count)
+    if at is not None:
+        session.picked = (*session.picked[:2], max(-1, min(at, count - 1) - given))
 
 
 def from_large(session: CompareSession) -> None:
@@ -296,13 +322,13 @@ def close_editor(session: CompareSession) -> None:
 def add_lane(session: CompareSession, settings: Settings, loaded: Loaded) -> None:
     """Add what was chosen in the list: a preset, or a plain lane that is opened for editing.
 
-    Guidance needs a class to lead to: without one for all the lane gets the first there is.
+    Guidance needs something to lead to: without a class for all the lane gets the first there is.
     """
     name, presets = state.take_widget("add_lane"), session.kind.offer.presets
     if name is None:
         return
     spec = presets.get(name, LaneSpec("my lane"))
-    if settings.modality == "image" and spec.combination == "guided" and not settings.condition:
+    if spec.combination == "guided" and settings.told in ("", ANY):
         spec = spec.but(condition=next(iter(classes_of(loaded)), ""))
     try:
         entry = session.add(spec)

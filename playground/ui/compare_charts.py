@@ -1,26 +1,27 @@
 """Charts of a comparison, authored in Altair: how likely against how varied, surprisal.
 
 Likely texts repeat themselves, so perplexity stands against repetition; likely pictures are all
-alike, so bits per dimension stand against how far two pictures of a lane are apart.
+alike, so bits per dimension stand against how far two pictures of a lane are apart; likely sounds
+are silent, so bits per sample stand against silence.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import altair as alt
 
-from playground.evaluation.figures import Figures
-from playground.evaluation.picture_figures import PictureFigures
+from playground.comparison.contract import AnyFigures
 from playground.traces.trace import Step
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9A7FD1", "#A87B32")
 PENTAGON = "M0,-1L0.95,-0.31L0.59,0.81L-0.59,0.81L-0.95,-0.31Z"
 CROSS = "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z"
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", PENTAGON, CROSS)
-REAL = {"text": "human text", "image": "real pictures"}  # by modality
-HUMAN, PICTURES = REAL["text"], REAL["image"]
+REAL = {"text": "human text", "image": "real pictures", "audio": "real sounds"}  # by modality
+HUMAN = REAL["text"]
 HUMAN_COLOR = "#8A94A3"
 SIDES = {  # of a label: how it is aligned, and how far it is from its point
     "right": ("left", 11, 0), "above": ("center", 0, -14), "below": ("center", 0, 15),
@@ -32,58 +33,70 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 BAND = 15  # positions that a point of the line is the mean of
 
 
+@dataclass(frozen=True)
+class Plot:
+    """What the scatter chart of a modality shows: how likely samples are against what it costs."""
+
+    x: str  # field of a row
+    x_of: str  # the figure it is
+    x_title: str
+    x_format: str  # of d3-format
+    x_least: float  # that the axis reaches
+    y: str
+    y_of: str  # with "judge_" before it under a judge
+    y_title: str
+    y_format: str
+    more: tuple[str, str, str, str]  # of a tooltip: field, figure, title, format
+    is_log: bool = False
+    is_share: bool = False  # x ends at 1
+
+
+PLOTS = {  # by modality
+    "text": Plot(
+        "repetition", "seq_rep_4", "repeated 4-grams (share of a text)", ".1%", 0.1,
+        "perplexity", "perplexity", "perplexity", ".2f",
+        ("distinct", "distinct_2", "distinct-2", ".2f"), is_log=True, is_share=True,
+    ),
+    "image": Plot(
+        "distance", "pairwise_distance", "how far two pictures are apart (of 255)", ".1f", 1.0,
+        "bits", "bits_per_dim", "bits per dimension", ".3f",
+        ("differing", "differing", "values that differ", ".1%"),
+    ),
+    "audio": Plot(
+        "silence", "silent_share", "samples that are nearly silent", ".1%", 0.1,
+        "bits", "bits_per_sample", "bits per sample", ".3f",
+        ("loudness", "loudness", "loudness in dB", ".1f"), is_share=True,
+    ),
+}  # fmt: skip
+
+
 def scatter_rows(
-    labels: Sequence[str], figures: Sequence[Figures], human: Figures | None, *, by_judge: bool
-) -> list[dict]:
-    """Return one row a lane, and one of human text, where both figures are defined."""
-    told = [(label, f, "lane") for label, f in zip(labels, figures, strict=True)]
-    if human is not None:
-        told.append((HUMAN, human, "human"))
-    rows = []
-    for label, f, kind in told:
-        perplexity = f.judge_perplexity if by_judge else f.perplexity
-        if perplexity is None or f.seq_rep_4 is None or not math.isfinite(perplexity):
-            continue
-        rows.append(
-            {
-                "lane": label,
-                "kind": kind,
-                "perplexity": round(perplexity, 3),
-                "repetition": round(f.seq_rep_4, 4),
-                "distinct": f.distinct_2,
-            }
-        )
-    heights = [math.log(max(1e-9, row["perplexity"])) for row in rows]
-    return _with_sides(rows, [row["repetition"] for row in rows], 0.1, heights)
-
-
-def picture_scatter_rows(
     labels: Sequence[str],
-    figures: Sequence[PictureFigures],
-    real: PictureFigures | None,
+    figures: Sequence[AnyFigures],
+    human: AnyFigures | None,
     *,
     by_judge: bool,
+    modality: str = "text",
 ) -> list[dict]:
-    """Return one row a lane of several pictures, and one of real ones."""
+    """Return one row a lane, and one of what people made, where both figures are defined."""
+    plot = PLOTS[modality]
     told = [(label, f, "lane") for label, f in zip(labels, figures, strict=True)]
-    if real is not None:
-        told.append((PICTURES, real, "human"))
+    if human is not None:
+        told.append((REAL[modality], human, "human"))
     rows = []
     for label, f, kind in told:
-        bits = f.judge_bits_per_dim if by_judge else f.bits_per_dim
-        if bits is None or f.pairwise_distance is None or not math.isfinite(bits):
+        x, y = getattr(f, plot.x_of), getattr(f, f"judge_{plot.y_of}" if by_judge else plot.y_of)
+        if y is None or x is None or not math.isfinite(y):
             continue
+        field, figure, *_ = plot.more
         rows.append(
-            {
-                "lane": label,
-                "kind": kind,
-                "bits": round(bits, 4),
-                "distance": round(f.pairwise_distance, 2),
-                "differing": f.differing,
-            }
-        )
-    heights = [row["bits"] for row in rows]
-    return _with_sides(rows, [row["distance"] for row in rows], 1.0, heights)
+            {"lane": label, "kind": kind, plot.x: round(x, 4), plot.y: round(y, 4),
+             field: getattr(f, figure)}
+        )  # fmt: skip
+    heights = [row[plot.y] for row in rows]
+    if plot.is_log:
+        heights = [math.log(max(1e-9, height)) for height in heights]
+    return _with_sides(rows, [row[plot.x] for row in rows], plot.x_least, heights)
 
 
 def _with_sides(
@@ -133,45 +146,34 @@ def _scales(lanes: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
     )
 
 
-def scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.LayerChart:
-    """Perplexity under `who` against repetition, one labelled point a lane."""
-    axis_x = alt.Axis(title="repeated 4-grams (share of a text)", format="%", tickCount=6)
-    widest = max([0.1, *(row.get("repetition", 0) for row in rows)])
-    x = alt.X("repetition:Q", axis=axis_x, scale=alt.Scale(domain=[0, min(1.05, widest * 1.12)]))
-    found = [row["perplexity"] for row in rows if "perplexity" in row] or [1.0]
-    ends = [max(1e-6, min(found) / 1.25), max(found) * 1.25]
-    y = alt.Y(
-        "perplexity:Q", title=f"perplexity under {who} (log scale)",
-        scale=alt.Scale(type="log", domain=ends), axis=alt.Axis(format="~g", tickCount=5),
-    )  # fmt: skip
-    tooltip = [
-        "lane:N",
-        alt.Tooltip("perplexity:Q", format=".2f"),
-        alt.Tooltip("repetition:Q", title="repeated 4-grams", format=".1%"),
-        alt.Tooltip("distinct:Q", title="distinct-2", format=".2f"),
-    ]
-    return _scatter(rows, lanes, x, y, tooltip)
-
-
-def picture_scatter_chart(rows: Sequence[dict], lanes: Sequence[str], who: str) -> alt.LayerChart:
-    """Bits per dimension under `who` against the distance of two pictures, one point a lane."""
-    widest = max([1.0, *(row.get("distance", 0) for row in rows)])
+def scatter_chart(
+    rows: Sequence[dict], lanes: Sequence[str], who: str, modality: str = "text"
+) -> alt.LayerChart:
+    """How likely samples are under `who` against what it costs, one labelled point a lane."""
+    plot = PLOTS[modality]
+    widest = 1.12 * max([plot.x_least, *(row.get(plot.x, 0) for row in rows)])
+    axis = alt.Axis(format="%", tickCount=6) if plot.is_share else alt.Axis(tickCount=6)
     x = alt.X(
-        "distance:Q", title="how far two pictures are apart (of 255)",
-        scale=alt.Scale(domain=[0, widest * 1.12]), axis=alt.Axis(tickCount=6),
+        f"{plot.x}:Q", title=plot.x_title, axis=axis,
+        scale=alt.Scale(domain=[0, min(1.05, widest) if plot.is_share else widest]),
     )  # fmt: skip
-    found = [row["bits"] for row in rows if "bits" in row] or [1.0]
-    room = 0.12 * max(0.2, max(found) - min(found))
+    found = [row[plot.y] for row in rows if plot.y in row] or [1.0]
+    low, high = min(found), max(found)
+    room = 0.12 * max(0.2, high - low)
+    if plot.is_log:
+        scale = alt.Scale(type="log", domain=[max(1e-6, low / 1.25), high * 1.25])
+    else:
+        scale = alt.Scale(domain=[max(0.0, low - room), high + room])
     y = alt.Y(
-        "bits:Q", title=f"bits per dimension under {who}",
-        scale=alt.Scale(domain=[max(0.0, min(found) - room), max(found) + room]),
-        axis=alt.Axis(format="~g", tickCount=5),
+        f"{plot.y}:Q", scale=scale, axis=alt.Axis(format="~g", tickCount=5),
+        title=f"{plot.y_title} under {who}{' (log scale)' if plot.is_log else ''}",
     )  # fmt: skip
+    field, _, title, form = plot.more
     tooltip = [
         "lane:N",
-        alt.Tooltip("bits:Q", title="bits per dimension", format=".3f"),
-        alt.Tooltip("distance:Q", title="distance of two", format=".1f"),
-        alt.Tooltip("differing:Q", title="values that differ", format=".1%"),
+        alt.Tooltip(f"{plot.y}:Q", title=plot.y_title, format=plot.y_format),
+        alt.Tooltip(f"{plot.x}:Q", title=plot.x_title, format=plot.x_format),
+        alt.Tooltip(f"{field}:Q", title=title, format=form),
     ]
     return _scatter(rows, lanes, x, y, tooltip)
 
@@ -201,15 +203,20 @@ def _scatter(
 
 
 def line_rows(
-    labels: Sequence[str], texts: Sequence[Sequence[Step]], band: int = BAND
+    labels: Sequence[str], texts: Sequence[Sequence[Step]], band: int = BAND, every: int = 1
 ) -> list[dict]:
-    """Return the mean surprisal of the newest `band` tokens of each lane, one row a position."""
+    """Return the mean surprisal of the newest `band` tokens of each lane.
+
+    One row for every so many positions; a second of sound has thousands.
+    """
     rows = []
     for label, steps in zip(labels, texts, strict=True):
         bits = [min(99.0, step.surprisal) for step in steps]
         total = 0.0
         for i, value in enumerate(bits):
             total += value - (bits[i - band] if i >= band else 0.0)
+            if (i + 1) % every:
+                continue
             rows.append(
                 {
                     "lane": label,
@@ -223,7 +230,7 @@ def line_rows(
 def line_chart(
     rows: Sequence[dict], lanes: Sequence[str], band: int = BAND, token: str = "token"
 ) -> alt.Chart:
-    """How surprising a text or picture is to the model as it goes on: loops sink to zero."""
+    """How surprising samples are to the model as they go on: loops and silence sink to zero."""
     colors = [COLORS[i % len(COLORS)] for i in range(len(lanes))]
     dashes = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
     scale = alt.Scale(domain=list(lanes), range=colors)

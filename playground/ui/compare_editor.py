@@ -46,16 +46,19 @@ AS_PAGE = "as the page"
 
 
 def lane_dialog(
-    session: CompareSession, entry: Entry, kin: list[str], classes: Sequence[str] = ()
-) -> None:
+    session: CompareSession, entry: Entry, kin: list[str], classes: Sequence[str] = (),
+    speaks: bool = False,
+) -> None:  # fmt: skip
     """Open the dialog of a lane; closing it draws the page again."""
     shown = st.dialog(
         "Change this lane", width="large", on_dismiss=lambda: actions.close_editor(session)
     )
-    shown(_body)(session, entry, kin, classes)
+    shown(_body)(session, entry, kin, classes, speaks)
 
 
-def _body(session: CompareSession, entry: Entry, kin: list[str], classes: Sequence[str]) -> None:
+def _body(
+    session: CompareSession, entry: Entry, kin: list[str], classes: Sequence[str], speaks: bool
+) -> None:
     if session.editing != entry.number or entry not in session.entries:
         st.rerun()
     form = Form(session, entry)
@@ -63,7 +66,7 @@ def _body(session: CompareSession, entry: Entry, kin: list[str], classes: Sequen
         st.error(f"{controls.plain(session.edit_problem)} The lane is as it was before.")
     left, right = st.columns(2, gap="large")
     with left:
-        _what(form, kin, classes)
+        _what(form, kin, classes, speaks)
     with right:
         _processors(form)
     at = session.entries.index(entry)
@@ -165,8 +168,8 @@ class Form:
         return found
 
 
-def _what(form: Form, kin: list[str], classes: Sequence[str]) -> None:
-    """Name, strategy with its settings, samples, the class, and the models."""
+def _what(form: Form, kin: list[str], classes: Sequence[str], speaks: bool) -> None:
+    """Name, strategy with its settings, samples, the class or text, and the models."""
     spec, offer = form.spec, form.session.kind.offer
     st.text_input("Name", spec.label, MAX_LABEL, key=form.key("label"), on_change=form.apply)
     names = _with(offer.strategies, spec.strategy)
@@ -190,6 +193,10 @@ def _what(form: Form, kin: list[str], classes: Sequence[str]) -> None:
         options = _with((AS_PAGE, ANY, *classes), str(spec.condition) or AS_PAGE)
         st.selectbox("Class of this lane", options, options.index(str(spec.condition) or AS_PAGE),
                      key=form.key("class"), on_change=form.apply)  # fmt: skip
+    elif speaks:
+        st.text_input("Text of this lane", str(spec.condition), MAX_LABEL, key=form.key("class"),
+                      on_change=form.apply, help=f"Empty: as the page. “{ANY}”: it is told "
+                      "nothing.")  # fmt: skip
     options = _with((NONE, *offer.combinations), spec.combination or NONE)
     combination = st.selectbox(
         "Combined with", options, options.index(spec.combination or NONE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +14,9 @@ from playground.tokenizers.image import ImageTokenizer
 from playground.traces.trace import Step, Trace
 from playground.ui import compare_actions as actions
 from playground.ui import compare_state as state
-from playground.ui import controls
-from playground.ui.compare_data import Drawn, summary
+from playground.ui import report_pictures
+from playground.ui.compare_data import Drawn
+from playground.ui.compare_frame import frames
 from playground.ui.compare_picture_data import kept_of, known_of, scale_of, spread, surprisal_map
 from playground.ui.compare_state import CompareSession, Entry, Outcome
 from playground.ui.picture_components import (
@@ -25,9 +26,9 @@ from playground.ui.picture_components import (
     picture_sheet,
     sheet_data,
 )
+from playground.ui.report_story import Story
 from playground.ui.resources import Loaded
 
-LANES_A_ROW = 4
 LARGE = 300  # screen pixels of a large picture, about
 SMALL, SMALLER = 84, 56  # of one on a sheet; of one of many
 FEW = 4
@@ -37,32 +38,17 @@ COLORS = ("red", "green", "blue")
 
 def lanes(session: CompareSession, loaded: Loaded) -> None:
     """Draw all lanes as contact sheets, side by side."""
-    count = len(session.entries)
-    columns = min(LANES_A_ROW, count) if count != 5 and count != 6 else 3
-    for first in range(0, count, columns or 1):
-        row = session.entries[first : first + columns]
-        for place, entry in zip(st.columns(columns), row, strict=False):
-            with place:
-                _lane(session, entry, loaded)
-
-
-def _lane(session: CompareSession, entry: Entry, loaded: Loaded) -> None:
     outcome = session.outcome
-    index = outcome.index_of(entry) if outcome else None
     tokenizer = outcome.loaded.tokenizer if outcome else loaded.tokenizer
-    drawn = outcome.drawn[index] if index is not None else []
-    with st.container(border=True, key=f"lane_{entry.number}"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{controls.plain(entry.spec.label)}**")
-            st.button(":material/edit:", key=f"edit_{entry.number}", type="tertiary",
-                      help=f"Change the lane {controls.plain(entry.spec.label)}",
-                      on_click=actions.open_editor, args=(session, entry.number))  # fmt: skip
-        st.caption(controls.plain(summary(entry.spec)))
+
+    def inside(entry: Entry, drawn: list[Drawn]) -> str:
         picture_sheet(
             key=f"sheet_{entry.number}", data=_sheet(session, entry, drawn, tokenizer),
             on_choose_change=lambda: actions.from_sheet(session, entry),
         )  # fmt: skip
-        st.caption(_status(drawn, tokenizer, outcome) or "…")
+        return _status(drawn, tokenizer, outcome)
+
+    frames(session, inside)
 
 
 def _sheet(
@@ -101,16 +87,27 @@ def _status(drawn: list[Drawn], tokenizer: ImageTokenizer, outcome: Outcome | No
     return f"{pictures}, {whole} · {sum(bits) / len(bits):.3f} bits/dim"
 
 
-def invitation(session: CompareSession) -> None:
-    """Say what a click would show."""
-    if session.outcome is not None and session.pace == "still":
-        st.caption(":material/ads_click: Click a picture: which of its pixels were a surprise, and "
-                   "what else could have come at each.")  # fmt: skip
+def details(session: CompareSession, candidates: Callable[[], None]) -> None:
+    """Draw the chosen picture large, and beside it what else could have come at a pixel."""
+    if session.chosen() is None:
+        if session.outcome is not None and session.pace == "still":
+            st.caption(":material/ads_click: Click a picture: which of its pixels were a surprise, "
+                       "and what else could have come at each.")  # fmt: skip
+        return
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        _large(session)
+    with right:
+        if session.picked[2] < 0:
+            st.caption("This pixel was given, not decided.")
+        else:
+            _channel_picker(session)
+            candidates()
 
 
-def large(session: CompareSession) -> None:
+def _large(session: CompareSession) -> None:
     """Draw the chosen picture large with its surprisal."""
-    entry, drawn, sample = chosen(session)
+    entry, drawn, sample = session.chosen()
     outcome, tokenizer = session.outcome, session.outcome.loaded.tokenizer
     given = _given(outcome)
     bits = surprisal_map(tokenizer, drawn.bits, len(given))
@@ -135,7 +132,7 @@ def large(session: CompareSession) -> None:
     )  # fmt: skip
 
 
-def channel_picker(session: CompareSession) -> None:
+def _channel_picker(session: CompareSession) -> None:
     """Choose which colour of the chosen pixel the candidates are of."""
     tokenizer = session.outcome.loaded.tokenizer
     if tokenizer.channels == 1:
@@ -160,19 +157,6 @@ def decision(step: Step, tokenizer: ImageTokenizer) -> tuple[str, Step]:
         where += f", {COLORS[channel]}"
     levels = tuple(c for c in step.candidates if c.token < tokenizer.levels)
     return where, replace(step, candidates=levels)
-
-
-def chosen(session: CompareSession) -> tuple[Entry, Drawn, int] | None:
-    """Return the chosen picture with its lane and number, None if there is none."""
-    if session.outcome is None or session.picked is None:
-        return None
-    number, sample, _ = session.picked
-    entry = session.entry(number)
-    index = session.outcome.index_of(entry) if entry else None
-    drawn = session.outcome.drawn[index] if index is not None else []
-    if not 0 <= sample < len(drawn) or not drawn[sample].bits:
-        return None
-    return entry, drawn[sample], sample
 
 
 def alternatives(trace: Trace, tokenizer: ImageTokenizer, score: str) -> None:
@@ -211,3 +195,8 @@ def results(session: CompareSession, kept: Sequence[tuple[Entry, int]]) -> None:
             data = sheet_data([tokenizer.decode(row) for row in real.tolist()],
                               scale=scale_of(tokenizer, SMALLER))  # fmt: skip
             picture_sheet("real", data)
+
+
+def files(story: Callable[[], Story]) -> dict[str, tuple[str, Callable[[], bytes]]]:
+    """Return what can be taken along besides the report: titles, names, and what makes them."""
+    return {"Contact sheet (PNG)": ("sheet.png", lambda: report_pictures.sheet_of(story()))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,44 @@ import streamlit as st
 
 from playground.comparison import Real
 from playground.devices import describe_device
-from playground.ui import charts, compare_charts, compare_pictures, controls, report
+from playground.traces.trace import Step
+from playground.ui import charts, compare_charts, controls, report
 from playground.ui import compare_state as state
 from playground.ui.compare_state import CompareSession, Entry, Outcome
 from playground.ui.compare_table import table_rows, to_csv, told_columns, written
-from playground.ui.report import Story
+from playground.ui.compare_views import SHOWN
+from playground.ui.report_story import Story
 
+SCATTERS = {  # by modality: title, and what is said of it
+    "text": (
+        "Perplexity against repetition",
+        "What is too likely repeats itself, what is too unlikely rambles; good text is near what "
+        "people write (Holtzman et al. 2020, fig. 1).",
+    ),
+    "image": (
+        "Likelihood against variety",
+        "What is too likely is empty and always the same; what is too unlikely is noise. Lanes of "
+        "one picture have no distance and are left out.",
+    ),
+    "audio": (
+        "Likelihood against silence",
+        "What is too likely is silent: at every sample the levels around zero share their "
+        "probability with all others, but no other level alone is likelier. What is too unlikely "
+        "is noise.",
+    ),
+}
+LINES = {  # by modality: what is made, and what is said of its surprisal
+    "text": ("text", "A text that loops becomes certain of itself: its line sinks to 0."),
+    "image": (
+        "picture",
+        "The mean of as many values as a row has: empty rows cost nothing, edges and patterns do.",
+    ),
+    "audio": (
+        "sound",
+        "The mean of 10 ms: silence costs little, a hit or a hiss does. A lane that has fallen "
+        "silent stays at the bottom.",
+    ),
+}
 Kept = list[tuple[Entry, int]]  # lanes that are as they were run, and which of the run's they are
 
 
@@ -63,8 +95,8 @@ def results(session: CompareSession) -> None:
             st.caption(chart.says)
             st.vega_lite_chart(spec=chart.spec, key=f"chart_{chart.short.lower()}", alt=chart.alt,
                                width="stretch")  # fmt: skip
-    if session.kind.name == "image":
-        compare_pictures.results(session, kept)
+    if session.kind.name in SHOWN:
+        SHOWN[session.kind.name].results(session, kept)
     _downloads(outcome, kept, told)
 
 
@@ -76,82 +108,50 @@ def _telling(outcome: Outcome, kept: Kept) -> Telling:
         figures = [outcome.figures[i] for _, i in kept]
         rows = table_rows(found, labels, figures, outcome.human)
         by_judge = bool(outcome.settings.judge and not outcome.judge_problem)
-        first = [r.traces[0].steps for r in found]
-        if outcome.settings.modality == "image":
-            tokenizer = outcome.loaded.tokenizer
-            a_row = tokenizer.width * tokenizer.channels
-            points = compare_charts.picture_scatter_rows(
-                labels, figures, outcome.human, by_judge=by_judge
-            )
-            lines = compare_charts.line_rows(labels, first, a_row)
-            drawn = [_picture_scatter(points, labels, by_judge),
-                     _picture_lines(lines, labels, a_row)]  # fmt: skip
-        else:
-            lines = compare_charts.line_rows(labels, first)
-            points = compare_charts.scatter_rows(labels, figures, outcome.human, by_judge=by_judge)
-            drawn = [_scatter(points, labels, by_judge), _lines(lines, labels)]
+        modality, first = outcome.settings.modality, [r.traces[0].steps for r in found]
+        points = compare_charts.scatter_rows(
+            labels, figures, outcome.human, by_judge=by_judge, modality=modality
+        )
+        drawn = [_scatter(points, labels, by_judge, modality),
+                 _lines(first, labels, modality, outcome.loaded.tokenizer)]  # fmt: skip
         outcome.telling = (key, Telling(rows, drawn))
     return outcome.telling[1]
 
 
-def _scatter(points: list[dict], labels: list[str], by_judge: bool) -> Chart:
+def _scatter(points: list[dict], labels: list[str], by_judge: bool, modality: str) -> Chart:
+    title, says = SCATTERS[modality]
+    plot = compare_charts.PLOTS[modality]
     told = "; ".join(
-        f"{p['lane']}: perplexity {p['perplexity']:.1f}, repetition {p['repetition']:.0%}"
+        f"{p['lane']}: {plot.y_title} {p[plot.y]:.2f}, {plot.x_title} {p[plot.x]:.2f}"
         for p in points
     )
-    person = "Dashed: human text. " if any(p["kind"] == "human" for p in points) else ""
+    real = compare_charts.REAL[modality]
+    dashed = f"Dashed: {real}. " if any(p["kind"] == "human" for p in points) else ""
 
     def build() -> Any:
         who = "the judge" if by_judge else "the model itself"
-        return compare_charts.scatter_chart(points, labels, who)
+        return compare_charts.scatter_chart(points, labels, who, modality)
 
-    return Chart(
-        "Perplexity against repetition",
-        f"{person}What is too likely repeats itself, what is too unlikely rambles; good text "
-        "is near what people write (Holtzman et al. 2020, fig. 1).",
-        f"Scatter chart. {told}", build, build().to_dict(),
-    )  # fmt: skip
+    return Chart(title, dashed + says, f"Scatter chart. {told}", build, build().to_dict())
 
 
-def _picture_scatter(points: list[dict], labels: list[str], by_judge: bool) -> Chart:
-    told = "; ".join(
-        f"{p['lane']}: {p['bits']:.2f} bits per dimension, distance {p['distance']:.0f}"
-        for p in points
-    )
-    real = "Dashed: real pictures. " if any(p["kind"] == "human" for p in points) else ""
+def _lines(first: list[Sequence[Step]], labels: list[str], modality: str, tokenizer: Any) -> Chart:
+    """Draw the surprisal of the first sample of each lane, smoothed over a piece of it."""
+    what, says = LINES[modality]
+    band, every, token = compare_charts.BAND, 1, "token"
+    if modality == "image":
+        band, token = tokenizer.width * tokenizer.channels, "value"
+    elif modality == "audio":
+        band, token = tokenizer.sample_rate // 100, "sample"
+        every = max(1, band // 4)
+    lines = compare_charts.line_rows(labels, first, band, every)
 
     def build() -> Any:
-        who = "the judge" if by_judge else "the model itself"
-        return compare_charts.picture_scatter_chart(points, labels, who)
+        return compare_charts.line_chart(lines, labels, band, token)
 
     return Chart(
-        "Likelihood against variety",
-        f"{real}What is too likely is empty and always the same; what is too unlikely is noise. "
-        "Lanes of one picture have no distance and are left out.",
-        f"Scatter chart. {told}", build, build().to_dict(),
-    )  # fmt: skip
-
-
-def _picture_lines(lines: list[dict], labels: list[str], a_row: int) -> Chart:
-    def build() -> Any:
-        return compare_charts.line_chart(lines, labels, a_row, "value")
-
-    return Chart(
-        "Surprisal along the picture",
-        "The mean of as many values as a row has: empty rows cost nothing, edges and patterns do.",
-        f"Line chart of the surprisal of {len(labels)} lanes, the first picture of each",
-        build, build().to_dict(),
-    )  # fmt: skip
-
-
-def _lines(lines: list[dict], labels: list[str]) -> Chart:
-    def build() -> Any:
-        return compare_charts.line_chart(lines, labels)
-
-    return Chart(
-        "Surprisal along the text",
-        "A text that loops becomes certain of itself: its line sinks to 0.",
-        f"Line chart of the surprisal of {len(labels)} lanes, the first sample of each",
+        f"Surprisal along the {what}", says,
+        f"Line chart of the surprisal of {len(labels)} lanes, the first {what} of each",
         build, build().to_dict(),
     )  # fmt: skip
 
@@ -192,8 +192,8 @@ def _downloads(outcome: Outcome, kept: Kept, told: Telling) -> None:
         "Figures (CSV)": ("figures.csv", lambda: to_csv(told.rows)),
         "Everything (JSON)": ("comparison.json", lambda: report.to_json(story())),
     }
-    if outcome.settings.modality == "image":
-        files["Contact sheet (PNG)"] = ("sheet.png", lambda: report.sheet_of(story()))
+    if outcome.settings.modality in SHOWN:
+        files |= SHOWN[outcome.settings.modality].files(story)
     for chart in told.charts:
         for kind in ("png", "svg"):
             files[f"{chart.short} ({kind.upper()})"] = (

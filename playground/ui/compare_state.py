@@ -10,20 +10,21 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from playground.comparison import MAX_SPECS, Comparison, Kind, Real
-from playground.comparison.kinds import PICTURE, TEXT
+from playground.comparison.contract import AnyFigures
+from playground.comparison.kinds import TEXT
 from playground.decoding.spec import LaneSpec, specs_from_text, specs_to_text
 from playground.errors import ConfigError, PlaygroundError
-from playground.evaluation.figures import Figures
-from playground.evaluation.picture_figures import PictureFigures
 from playground.ui.compare_charts import REAL
 from playground.ui.compare_data import Drawn
 from playground.ui.resources import Loaded
 
 LINK = "lanes"  # the parameter of the address bar
 NONE = "none"  # what a list of models says where there is none
-OF_TEXTS = ("modality", "prompt", "length", "slide")  # settings that a link of pictures lacks
-OF_PICTURES = ("modality", "class", "example", "rows")
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (TEXT, PICTURE)}  # by modality
+OWN = {  # settings that only links of a modality have
+    "text": ("prompt", "length", "slide"),
+    "image": ("class", "example", "rows"),
+    "audio": ("class", "say", "seconds", "example", "keep"),
+}
 
 
 @dataclass
@@ -46,10 +47,18 @@ class Settings:
     device: str
     second: str = ""
     judge: str = ""
-    condition: str = ""  # the class of all lanes, of pictures
-    example: str = ""  # number of the picture, from 1, whose top `rows` all lanes keep
-    rows: int = 0
+    condition: str = ""  # the class of all lanes; ANY for none; empty where none can be told
+    example: str = ""  # number of the picture or sound, from 1, that all lanes begin with
+    rows: int = 0  # of the picture that they keep
     modality: str = "text"
+    say: str = ""  # the text to speak of all lanes; ANY for none; empty where none can be told
+    seconds: float = 0.0  # that sounds become longer
+    keep: float = 0.0  # seconds of the example that they keep
+
+    @property
+    def told(self) -> str:
+        """What all lanes are told: a class or a text; ANY or empty for nothing."""
+        return self.say or self.condition
 
 
 @dataclass
@@ -63,9 +72,9 @@ class Outcome:
     load: Callable[[str], Loaded]
     loaded: Loaded
     drawn: list[list[Drawn]]  # by lane and sample
-    figures: list[Figures | PictureFigures | None]
+    figures: list[AnyFigures | None]
     real: str | Real | None = None  # what people made, read when the lanes are there
-    human: Figures | PictureFigures | None = None  # its figures
+    human: AnyFigures | None = None  # its figures
     human_problem: str = ""
     judge: Loaded | None = None  # read when the texts are there
     judge_problem: str = ""
@@ -114,6 +123,20 @@ class CompareSession:
 
     def entry(self, number: int | None) -> Entry | None:
         return next((entry for entry in self.entries if entry.number == number), None)
+
+    def drawn(self, entry: Entry) -> list[Drawn]:
+        """Return what is drawn of a lane, nothing if it has changed since the run."""
+        index = self.outcome.index_of(entry) if self.outcome else None
+        return self.outcome.drawn[index] if index is not None else []
+
+    def chosen(self) -> tuple[Entry, Drawn, int] | None:
+        """Return the chosen picture or sound with its lane and number, None if there is none."""
+        number, sample, _ = self.picked or (None, -1, -1)
+        entry = self.entry(number)
+        drawn = self.drawn(entry) if entry else []
+        if not 0 <= sample < len(drawn) or not drawn[sample].bits:
+            return None
+        return entry, drawn[sample], sample
 
     def labels(self, besides: Entry | None = None) -> set[str]:
         """Return the names that are taken: charts tell lanes apart by them."""
@@ -182,9 +205,11 @@ def address(settings: Settings, specs: Sequence[LaneSpec]) -> str:
     told |= {name: told[name] or NONE for name in ("second", "judge")}
     told["slide"] = "true" if settings.slide else "false"
     told["class"] = told.pop("condition")
-    left_out = OF_TEXTS if settings.modality == "image" else OF_PICTURES
-    unsaid = [name for name in OF_PICTURES if not told[name]]  # no class, whole pictures
-    told = {name: value for name, value in told.items() if name not in (*left_out, *unsaid)}
+    own = OWN[settings.modality]
+    if settings.modality != "text":  # nothing can be told, or the beginning is free
+        own = [name for name in own if told[name]]
+    left_out = {name for names in OWN.values() for name in names if name not in own}
+    told = {name: value for name, value in told.items() if name not in {"modality", *left_out}}
     link = urlencode(told | {LINK: specs_to_text(list(specs))})
     return f"{(st.context.url or '').split('?')[0]}?{link}"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from playground.comparison import LaneResult
-from playground.evaluation.figures import Figures
-from playground.evaluation.picture_figures import PictureFigures
-from playground.ui.compare_charts import HUMAN, PICTURES
+from playground.comparison.contract import AnyFigures
+from playground.ui.compare_charts import REAL
 from playground.ui.compare_data import saving
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
@@ -66,6 +66,29 @@ PICTURE = (
            "How far brightness must be moved, on average, to have as much dark and bright as the "
            "real pictures have. 0: none."),
 )  # fmt: skip
+SOUND = (
+    Column("bits_per_sample", "bits/sample", ".3f",
+           "Bits for each sample under the model itself, told the class or text, before any "
+           "processor. Low: predictable, as silence is."),
+    Column("entropy", "entropy", ".3f",
+           "Bits of the model's own distributions, the mean: what samples cost that are drawn from "
+           "them. A lane that costs less takes likelier levels than the model would draw."),
+    Column("log_likelihood", "log p", ".0f",
+           "Log-likelihood of a sound in nats. Nearer to 0 is likelier."),
+    Column("judge_bits_per_sample", "bits/sample, judge", ".3f",
+           "Bits for each sample under the judge."),
+    Column("loudness", "loudness, dB", ".1f",
+           "Root mean square: 0 dB is full scale, a sine has −3, and −40 is a hundredth of it."),
+    Column("silent_share", "nearly silent", ".1%",
+           "Share of samples below a hundredth of full scale. Greedy takes the likeliest level "
+           "each time, which is near zero even where the model is far from sure."),
+    Column("spectral_distance", "variety, dB", ".1f",
+           "How far two sounds of the lane are apart: the mean difference of their mel "
+           "spectrograms, over all pairs. 0: all are the same."),
+    Column("real_distance", "from real ones, dB", ".1f",
+           "The same between a sound of the lane and a real one. Real sounds are as far from each "
+           "other as their own variety says."),
+)  # fmt: skip
 SPEED = (
     Column("tokens_per_second", "tokens/s", ".0f",
            "All samples of the lane; lanes of one model run in lockstep and share their time."),
@@ -74,19 +97,25 @@ SPEED = (
     Column("saved", "calls saved", ".0f", "Fewer calls than tokens, thanks to drafts."),
 )  # fmt: skip
 
-TEXT_COLUMNS, PICTURE_COLUMNS = TEXT + SPEED, PICTURE + SPEED
+COLUMNS = {"text": TEXT + SPEED, "image": PICTURE + SPEED, "audio": SOUND + SPEED}
+OWN = {"image": "bits_per_dim", "audio": "bits_per_sample"}  # figures that only these have
+
+
+def modality_of(row: Mapping[str, Any]) -> str:
+    """Return of what modality a row of figures tells."""
+    return next((name for name, figure in OWN.items() if figure in row), "text")
 
 
 def columns_of(rows: Sequence[dict]) -> tuple[Column, ...]:
     """Return all columns of a table that `table_rows` made."""
-    return PICTURE_COLUMNS if rows and "bits_per_dim" in rows[0] else TEXT_COLUMNS
+    return COLUMNS[modality_of(rows[0] if rows else {})]
 
 
 def table_rows(
     results: Sequence[LaneResult],
     labels: Sequence[str],
-    figures: Sequence[Figures | PictureFigures],
-    human: Figures | PictureFigures | None,
+    figures: Sequence[AnyFigures],
+    human: AnyFigures | None,
 ) -> list[dict]:
     """Return one row a lane and one of what people made: its label, then each column or None."""
     rows = []
@@ -102,14 +131,13 @@ def table_rows(
             }
         )
     if human is not None:
-        label = PICTURES if isinstance(human, PictureFigures) else HUMAN
-        rows.append(_row(label, human.to_dict()))
+        known = human.to_dict()
+        rows.append(_row(REAL[modality_of(known)], known))
     return rows
 
 
 def _row(label: str, known: dict) -> dict:
-    columns = PICTURE_COLUMNS if "bits_per_dim" in known else TEXT_COLUMNS
-    return {"lane": label} | {column.name: known.get(column.name) for column in columns}
+    return {"lane": label} | {c.name: known.get(c.name) for c in COLUMNS[modality_of(known)]}
 
 
 def told_columns(rows: Sequence[dict]) -> list[Column]:

@@ -9,7 +9,14 @@ import streamlit as st
 
 from playground.devices import describe_device
 from playground.traces.trace import Step
-from playground.ui import charts, compare_components, compare_pictures, components, controls
+from playground.ui import (
+    charts,
+    compare_components,
+    compare_pictures,
+    compare_sounds,
+    components,
+    controls,
+)
 from playground.ui import compare_actions as actions
 from playground.ui.compare_data import (
     DRAFTED,
@@ -31,7 +38,14 @@ ALL = "all"
 TITLES = {  # by modality
     "text": "One prompt, many ways to decode",
     "image": "One model of pictures, many ways to draw",
+    "audio": "One model of sound, many ways to sound",
 }
+DOES = {  # by modality: what a lane will do, and is doing
+    "text": ("continues the prompt", "Writing"),
+    "image": ("draws", "Drawing"),
+    "audio": ("sounds", "Sounding"),
+}
+SHOWN = {"image": compare_pictures, "audio": compare_sounds}  # what draws lanes that are no texts
 
 
 def run_button(session: CompareSession, settings: Settings, cards) -> None:
@@ -46,8 +60,8 @@ def run_button(session: CompareSession, settings: Settings, cards) -> None:
 
 
 def sample_picker(session: CompareSession) -> str:
-    """Choose which sample of the lanes is shown, where there are several; pictures are small."""
-    if session.kind.name == "image":
+    """Choose which sample of the lanes is shown, where there are several; others than texts all."""
+    if session.kind.name in SHOWN:
         return ALL
     most = max((entry.spec.samples for entry in session.entries), default=1)
     if most == 1:
@@ -60,9 +74,9 @@ def sample_picker(session: CompareSession) -> str:
 def status(session: CompareSession, settings: Settings) -> None:
     """Say how far the run is, and on what it ran."""
     outcome = session.outcome
+    does, writing = DOES[session.kind.name]
     if outcome is None:
-        what = "draws" if session.kind.name == "image" else "continues the prompt"
-        st.caption(f"Press **Run**: every lane {what} in its own way. The pencil of a lane changes "
+        st.caption(f"Press **Run**: every lane {does} in its own way. The pencil of a lane changes "
                    "it.")  # fmt: skip
         return
     made = (
@@ -71,7 +85,6 @@ def status(session: CompareSession, settings: Settings) -> None:
     where = controls.plain(describe_device(outcome.settings.device))
     of = "by tensors" if outcome.settings.device != "cpu" else "by the whole app"
     memory = f", {outcome.memory / 2**20:,.0f} MB in use {of}" if outcome.memory else ""
-    writing = "Drawing" if session.kind.name == "image" else "Writing"
     doing = {"run": writing, "still": "Ran"}.get(session.pace, "Computing the figures, ran")
     st.caption(f"{doing} on **{where}**{memory} · {made}")
     if session.pace == "still" and _is_stale(session, settings):
@@ -86,9 +99,9 @@ def _is_stale(session: CompareSession, settings: Settings) -> bool:
 
 
 def lanes(session: CompareSession, loaded: Loaded, prompt: str, shown: str) -> None:
-    """Draw all lanes side by side: texts in one component, pictures on contact sheets."""
-    if session.kind.name == "image":
-        compare_pictures.lanes(session, loaded)
+    """Draw all lanes side by side: texts in one component, others each in a frame."""
+    if session.kind.name in SHOWN:
+        SHOWN[session.kind.name].lanes(session, loaded)
         return
     data = lanes_data(session, loaded, prompt, shown)
     compare_components.lanes(
@@ -147,21 +160,11 @@ def _status(outcome: Outcome | None, index: int | None, texts: list[dict]) -> st
 
 
 def details(session: CompareSession) -> None:
-    """Show what was clicked: a token, or a picture with one of its pixels."""
-    if session.kind.name == "text":
-        picked(session)
-    elif compare_pictures.chosen(session) is None:
-        compare_pictures.invitation(session)
+    """Show what was clicked: a token, or a picture or sound with one of its values."""
+    if session.kind.name in SHOWN:
+        SHOWN[session.kind.name].details(session, lambda: picked(session))
     else:
-        left, right = st.columns([2, 3], gap="large")
-        with left:
-            compare_pictures.large(session)
-        with right:
-            if session.picked[2] < 0:
-                st.caption("This pixel was given, not decided.")
-            else:
-                compare_pictures.channel_picker(session)
-                picked(session)
+        picked(session)
 
 
 def picked(session: CompareSession) -> None:
@@ -175,8 +178,8 @@ def picked(session: CompareSession) -> None:
     entry, index, step = found
     outcome, label = session.outcome, session.outcome.loaded.tokenizer.label
     what = f"token {session.picked[2] + 1}"
-    if session.kind.name == "image":
-        what, step = compare_pictures.decision(step, outcome.loaded.tokenizer)
+    if session.kind.name in SHOWN:
+        what, step = SHOWN[session.kind.name].decision(step, outcome.loaded.tokenizer)
     rows = charts.candidate_rows(step, label)
     who = {"draft": "an accepted draft", "strategy": entry.spec.strategy.replace("_", " ")}
     data = charts.candidate_bars([row | {"sid": ""} for row in rows], step.stages) | {
@@ -263,8 +266,8 @@ def inside(session: CompareSession, shown: str) -> None:
         return
     name = score_name(entry.spec.strategy)
     st.markdown("**All results, the best first**")
-    if session.kind.name == "image":
-        compare_pictures.alternatives(trace, tokenizer, name)
+    if session.kind.name in SHOWN:
+        SHOWN[session.kind.name].alternatives(trace, tokenizer, name)
     else:
         rows = result_rows(trace, tokenizer)
         table = pd.DataFrame(rows).rename(columns={"score": name})

@@ -6,24 +6,21 @@ or a model wrote is escaped. It can be opened, printed and sent.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
-from playground.comparison import LaneResult, Real
-from playground.comparison.pictures import drawn, sheet_png
-from playground.tokenizers.image import ImageTokenizer
-from playground.traces.trace import Trace
+from playground.comparison import LaneResult
+from playground.ui import report_pictures, report_sounds
 from playground.ui.compare_data import piece, result_rows, score_name, summary
-from playground.ui.compare_picture_data import scale_of, spread
 from playground.ui.compare_table import told_columns, written
+from playground.ui.report_story import Story
 
 FORMAT = "playground-comparison/1"
 HIGH_BITS = 8
-SHOWN = 84  # pixels of a picture in the report, about
+SHOWN = {"image": report_pictures, "audio": report_sounds}  # what tells of others than texts
 STOPS = ((255, 255, 255), (214, 230, 244), (150, 194, 226), (74, 146, 200), (8, 81, 156))
 STYLE = """
 :root { color-scheme: light; }
@@ -51,6 +48,10 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1rem; m
 dt { color: #4a5568; } dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
 .picture { image-rendering: pixelated; max-width: 100%; height: auto; margin: 0.3rem 0; }
 .maps { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }
+.sounds { display: grid; gap: 0.6rem; grid-template-columns:
+  repeat(auto-fill, minmax(13rem, 1fr)); }
+.sound audio { width: 100%; display: block; } .sound img { width: 100%; display: block; }
+.sound .spectrum { height: 96px; background: #080916; border-radius: 2px; }
 figcaption { color: #4a5568; font-size: 0.8rem; }
 .chart svg { max-width: 100%; height: auto; } .chart { break-inside: avoid; }
 .ramp { display: inline-block; width: 8rem; height: 0.7rem; border: 1px solid #d5dbe3;
@@ -58,27 +59,6 @@ figcaption { color: #4a5568; font-size: 0.8rem; }
 @media print { body { margin: 0; max-width: none; font-size: 12px; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
 """
-
-
-@dataclass(frozen=True)
-class Story:
-    """All that is told of a run; text comes as it is and is escaped where it is written."""
-
-    settings: Any  # a dataclass of plain values
-    labels: Sequence[str]
-    results: Sequence[LaneResult]
-    rows: Sequence[dict]  # of compare_table
-    tokenizer: Any
-    prompt: str
-    link: str = ""
-    device: str = ""
-    charts: Sequence[tuple[str, str]] = ()  # title, SVG that was made here
-    real: Real | None = None  # pictures that people made
-    label: int | None = None  # the class of all lanes, of pictures
-
-    @property
-    def is_of_pictures(self) -> bool:
-        return isinstance(self.tokenizer, ImageTokenizer)
 
 
 def to_json(story: Story) -> str:
@@ -119,22 +99,23 @@ def to_html(story: Story) -> str:
         for label, result in zip(story.labels, story.results, strict=True)
     )
     others = "".join(
-        _alternatives(label, result, story.tokenizer)
+        _alternatives(label, result, story)
         for label, result in zip(story.labels, story.results, strict=True)
     )
     charts = "".join(
         f'<h2>{escape(title)}</h2><div class="chart">{svg}</div>' for title, svg in story.charts
     )
+    shown = SHOWN.get(story.kind)
     head, beginning, title, more = (
-        _words_of_pictures(story)
-        if story.is_of_pictures
+        shown.words(story)
+        if shown
         else (f"One prompt, {len(story.labels)} ways to decode", _prompt(story), "Texts", "")
     )
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'{
-        "; img-src data:" if story.is_of_pictures else ""
+        "; img-src data:; media-src data:" if shown else ""
     }">
 <title>Comparison of ways to decode</title><style>{STYLE}</style></head><body>
 <h1>{head}</h1>
@@ -160,58 +141,13 @@ def _prompt(story: Story) -> str:
     )
 
 
-def _words_of_pictures(story: Story) -> tuple[str, str, str, str]:
-    """Return what is said of pictures: heading, beginning, title of the lanes, and maps."""
-    tokenizer, maps = story.tokenizer, []
-    for label, result in zip(story.labels, story.results, strict=True):
-        if len(result.traces) > 1:
-            rows = [[step.token for step in trace.steps] for trace in result.traces]
-            picture = spread(tokenizer, rows, result.traces[0].prompt[1:])
-            maps.append(_figure([[picture]], label, tokenizer))
-    more = ""
-    if maps:
-        more += (
-            '<h2>Where the pictures of a lane differ</h2><p class="quiet">Standard deviation of '
-            "each value over the pictures of the lane: black where all are the same.</p>"
-            f'<div class="maps">{"".join(maps)}</div>'
-        )
-    if story.real is not None:
-        rows = [tokenizer.decode(row) for row in story.real.of(story.label).tolist()]
-        sheet = [rows[i : i + 10] for i in range(0, len(rows), 10)]
-        more += f"<h2>Real pictures</h2>{_figure(sheet, '', tokenizer)}"
-    return (
-        f"One model of pictures, {len(story.labels)} ways to draw",
-        '<p class="quiet">Made with the autoregressive playground. Grey: not decided.</p>\n<dl>',
-        "Pictures",
-        more,
-    )
-
-
-def _figure(pictures: Sequence[Sequence[Any]], caption: str, tokenizer: ImageTokenizer) -> str:
-    """Return a contact sheet as an element of the page; the picture is inside."""
-    data = base64.b64encode(sheet_png(pictures, scale_of(tokenizer, SHOWN))).decode()
-    told = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    count = sum(map(len, pictures))
-    alt = escape(f"{caption}: {count} pictures", quote=True)
-    return (
-        f'<figure><img class="picture" alt="{alt}" src="data:image/png;base64,{data}">{told}'
-        "</figure>"
-    )
-
-
-def sheet_of(story: Story) -> bytes:
-    """Return the pictures of all lanes as one PNG, one row a lane."""
-    return sheet_png(drawn(story.tokenizer, story.results), scale_of(story.tokenizer, SHOWN))
-
-
 def _lane(label: str, result: LaneResult, story: Story) -> str:
-    if story.is_of_pictures:
-        (pictures,) = drawn(story.tokenizer, [result])
-        rows = [pictures[i : i + 4] for i in range(0, len(pictures), 4)]
-        return (
-            f'<section class="lane"><h3>{escape(label)}</h3><p class="quiet">'
-            f"{escape(summary(result.spec))}</p>{_figure(rows, '', story.tokenizer)}</section>"
-        )
+    head = (
+        f'<section class="lane"><h3>{escape(label)}</h3>'
+        f'<p class="quiet">{escape(summary(result.spec))}</p>'
+    )
+    if story.kind in SHOWN:
+        return f"{head}{SHOWN[story.kind].lane(result, story)}</section>"
     texts = []
     for number, trace in enumerate(result.traces, start=1):
         if len(result.traces) > 1:
@@ -219,10 +155,7 @@ def _lane(label: str, result: LaneResult, story: Story) -> str:
         tokens = "".join(_token(step, story.tokenizer) for step in trace.steps)
         tokens = tokens or '<span class="prompt">(nothing was written)</span>'
         texts.append(f'<div class="text">{tokens}</div>')
-    return (
-        f'<section class="lane"><h3>{escape(label)}</h3>'
-        f'<p class="quiet">{escape(summary(result.spec))}</p>{"".join(texts)}</section>'
-    )
+    return f"{head}{''.join(texts)}</section>"
 
 
 def _token(step: Any, tokenizer: Any) -> str:
@@ -241,13 +174,14 @@ def _token(step: Any, tokenizer: Any) -> str:
     )
 
 
-def _alternatives(label: str, result: LaneResult, tokenizer: Any) -> str:
-    """Return a table of all results of a search's first sample, nothing if there is but one."""
-    if isinstance(tokenizer, ImageTokenizer):
-        return _other_pictures(label, result.traces[0], tokenizer)
-    rows = result_rows(result.traces[0], tokenizer, most=16)
-    if len(rows) < 2:
+def _alternatives(label: str, result: LaneResult, story: Story) -> str:
+    """Return all results of a search's first sample, nothing if there is but one."""
+    if len(result.traces[0].alternatives) < 2:
         return ""
+    head = f"<h2>All results of {escape(label)}, the best first</h2>"
+    if story.kind in SHOWN:
+        return head + SHOWN[story.kind].others(result.traces[0], story.tokenizer)
+    rows = result_rows(result.traces[0], story.tokenizer, most=16)
     body = "".join(
         f"<tr><td>{escape(row['text'][:300])}</td>"
         f"<td>{_score(row['log p'])}</td><td>{_score(row['score'])}</td></tr>"
@@ -255,19 +189,10 @@ def _alternatives(label: str, result: LaneResult, tokenizer: Any) -> str:
     )
     score = escape(score_name(result.spec.strategy))
     return (
-        f"<h2>All results of {escape(label)}, the best first</h2>"
-        f'<div class="wide"><table><thead><tr><th scope="col">text</th><th scope="col">log p</th>'
-        f'<th scope="col">{score}</th></tr></thead><tbody>{body}</tbody></table></div>'
+        f'{head}<div class="wide"><table><thead><tr><th scope="col">text</th>'
+        f'<th scope="col">log p</th><th scope="col">{score}</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
-
-
-def _other_pictures(label: str, trace: Trace, tokenizer: ImageTokenizer) -> str:
-    found = [tokenizer.decode((*trace.prompt, *o.tokens)) for o in trace.alternatives[:16]]
-    if len(found) < 2:
-        return ""
-    rows = [found[i : i + 8] for i in range(0, len(found), 8)]
-    head = f"<h2>All results of {escape(label)}, the best first</h2>"
-    return head + _figure(rows, "", tokenizer)
 
 
 def _link(link: str) -> str:

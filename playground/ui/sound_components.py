@@ -17,7 +17,7 @@ from playground.ui.sound_data import (
     tree_levels,
     waveform_data,
 )
-from playground.ui.sound_pictures import spectrogram_data
+from playground.ui.sound_pictures import spectrogram_data, wave_data
 
 CARD_WIDTH = 150  # screen pixels at least: two beside each other on a phone
 
@@ -215,6 +215,18 @@ def spectrogram(
     """
     data = spectrogram_data(samples, sample_rate, height=height, waveform=waveform, kept=kept,
                             legend=legend, title=title, alt=alt)  # fmt: skip
+    _spectrogram(key=key, data=data)
+
+
+def growing_wave(
+    samples: np.ndarray, sample_rate: int, *, whole: int, key: str, kept: int = 0, title: str = ""
+) -> None:
+    """Draw the waveform of a sound that will have `whole` samples, where many grow at once."""
+    padded = np.zeros(max(whole, len(samples)), np.float32)
+    padded[: len(samples)] = samples
+    seconds = len(samples) / sample_rate
+    data = wave_data(padded, sample_rate, kept=kept, title=title,
+                     alt=f"Waveform of {seconds:.2f} s so far.")  # fmt: skip
     _spectrogram(key=key, data=data)
 
 

@@ -161,18 +161,31 @@ def spectrogram_data(
     """Return what `sound_components.spectrogram` draws: pictures and their axes."""
     samples = np.asarray(samples, np.float32)
     seconds = len(samples) / sample_rate
-    waves = {}
-    if waveform:
-        waves = {theme: _base64(waveform_picture(samples, 360, WAVE_HEIGHT, theme, kept))
-                 for theme in INK}  # fmt: skip
     return {
         "png": _base64(spectrogram_picture(mel_spectrogram(samples, sample_rate))),
         "seconds": round(seconds, 6), "height": height, "hertz": hertz_ticks(sample_rate),
         "stops": [f"rgb({r} {g} {b})" for r, g, b in colour_map()[::15].tolist()],
         "low": f"{FLOOR_DB:.0f} dB".replace("-", "\N{MINUS SIGN}"), "high": "0 dB",
-        "waves": waves, "wave_height": WAVE_HEIGHT, "legend": legend, "title": title,
+        "waves": _waves(samples, kept) if waveform else {}, "wave_height": WAVE_HEIGHT,
+        "legend": legend, "title": title,
         "alt": alt or f"Mel spectrogram of {seconds:.2f} s of sound, 0 to {sample_rate // 2} Hz.",
     }  # fmt: skip
+
+
+def wave_data(
+    samples: np.ndarray, sample_rate: int, *, kept: int = 0, title: str = "", alt: str = ""
+) -> dict:
+    """Return what the same component draws of a waveform alone, which takes far less time."""
+    return {
+        "png": "", "seconds": len(samples) / sample_rate, "height": 0, "hertz": [], "stops": [],
+        "low": "", "high": "", "waves": _waves(samples, kept), "wave_height": WAVE_HEIGHT,
+        "legend": False, "title": title, "alt": alt,
+    }  # fmt: skip
+
+
+def _waves(samples: np.ndarray, kept: int) -> dict[str, str]:
+    return {theme: _base64(waveform_picture(samples, 360, WAVE_HEIGHT, theme, kept))
+            for theme in INK}  # fmt: skip
 
 
 def _base64(data: bytes) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from playground.checkpoints import load, read_config
 from playground.comparison import Comparison, kind_of
-from playground.comparison.kinds import classes_of
+from playground.comparison.conditions import classes_of
 from playground.comparison.pictures import drawn, kept_part, sheet_png
 from playground.decoding.offered import PICTURES, TEXTS
 from playground.decoding.presets import PICTURE_DEFAULT, PICTURE_PRESETS

@@ -11,7 +11,7 @@ from playground.comparison.pictures import kept_part
 from playground.decoding.presets import DEFAULT, PICTURE_DEFAULT, PICTURE_PRESETS
 from playground.decoding.processors import Processor
 from playground.decoding.spec import LaneSpec
-from playground.ui import compare_actions, compare_state, report
+from playground.ui import compare_actions, compare_state, report, report_pictures
 from playground.ui.compare_table import to_csv
 from tests.pages.test_compare_page import PAGE, labels, link, messages, run, session_of
 from tests.picture_checkpoints import TOKENIZER, examples, write_checkpoint
@@ -252,7 +252,7 @@ def test_everything_can_be_taken_along(opened):
     assert "img-src data:" in html
     assert "<b>" not in html
     assert "Where the pictures of a lane differ" in html
-    assert report.sheet_of(story).startswith(b"\x89PNG")
+    assert report_pictures.sheet_of(story).startswith(b"\x89PNG")
     data = json.loads(report.to_json(story))
     assert len(data["lanes"][0]["traces"][0]["steps"]) == TOKENIZER.size
     assert data["lanes"][0]["figures"]["pairwise_distance"] > 0

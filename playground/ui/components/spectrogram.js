@@ -15,10 +15,12 @@ export default function (component) {
   host.querySelector(".ramp").style.background = `linear-gradient(90deg, ${data.stops})`
   picture.style.height = `${data.height}px`
   picture.alt = data.alt
-  show(picture, data.png)
+  host.querySelector(".plot").hidden = !data.png // a waveform alone, which still grows
+  if (data.png) show(picture, data.png)
   const wave = host.querySelector(".wave")
   const drawn = data.waves[isDark(host) ? "dark" : "light"]
-  wave.hidden = !drawn // its numbers are those of the picture: it has no words of its own
+  wave.hidden = !drawn
+  wave.alt = data.png ? "" : data.alt // beside a picture it has the same numbers, and no words
   if (drawn) show(wave, drawn)
   host.querySelector(".legend").hidden = !data.legend
 
@@ -51,6 +53,7 @@ export default function (component) {
     seconds.append(label(`time (${unit})`, "unit"))
     host.dataset.ticks = ticks.length // told when they are drawn
   }
+  if (!data.png) return
   draw()
   return watchWidth(host, draw)
 }
