@@ -7,6 +7,7 @@ from playground.registry import available
 from playground.ui import (
     audio_actions,
     audio_completion,
+    audio_compression,
     audio_controls,
     audio_greedy,
     audio_likelihood,
@@ -37,6 +38,8 @@ elif doing == audio_controls.LIKELY:
     audio_likelihood.section(setting, canvas)
 elif doing == audio_controls.GREEDY:
     audio_greedy.section(setting)
+elif doing == audio_controls.COMPRESS:
+    audio_compression.section(setting, canvas)
 else:
     audio_stepping.section(setting)
 with notes_slot:  # sections have widgets of their own, which may have something to say

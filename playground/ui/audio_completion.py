@@ -165,7 +165,7 @@ def own_rest(
     session: VoicesSession, setting: AudioSetting, tokens: Sequence[int], plan: Plan
 ) -> None:
     """Tell how likely the model finds what the sound itself goes on with."""
-    if plan.kept >= len(tokens) or setting.slides:
+    if plan.kept >= len(tokens):
         return
     asked = (tokens, plan.kept, setting.told, setting.guidance, id(setting.loaded.model))
     if session.rest[:1] != (asked,):

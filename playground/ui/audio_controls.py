@@ -6,7 +6,7 @@ import math
 
 import streamlit as st
 
-from playground.decoding.offered import PICTURES
+from playground.decoding.offered import SOUNDS
 from playground.models.conditioned import as_drawn
 from playground.registry import ModelCard
 from playground.ui import resources
@@ -22,7 +22,7 @@ STEP, CONTINUE, LIKELY, GREEDY, COMPRESS = (
     "Why greedy is silent",
     "Compress",
 )
-MODES = (STEP, CONTINUE, LIKELY, GREEDY)
+MODES = (STEP, CONTINUE, LIKELY, GREEDY, COMPRESS)
 SHORTEST, LONGEST = 0.25, 4.0  # seconds
 TICKS = 4  # redraws a second, at most, while it plays
 SPEEDS = {  # seconds of sound in a second
@@ -47,7 +47,7 @@ def setting(cards: dict[str, ModelCard]) -> AudioSetting:
         text_controls(loaded, card.example) if alphabet_of(loaded) else class_controls(loaded)
     )
     model = as_drawn(loaded.model, loaded.tokenizer.bos_token, told, guidance)
-    lane = lane_controls(loaded.tokenizer, offer=PICTURES)
+    lane = lane_controls(loaded.tokenizer, offer=SOUNDS)
     name_bad_number("seconds", SHORTEST, LONGEST)
     seconds = st.slider(
         "Longest, in seconds", SHORTEST, LONGEST, 1.0, 0.25, key="seconds", bind="query-params",

@@ -157,8 +157,8 @@ def explanation(greedy: Figures, sampled: Figures, window_s: float) -> str:
     rest = 1 - greedy.open_taken
     least = (
         f"At sample {greedy.open_at:,}, where it was least sure, that level had "
-        f"{percent(greedy.open_taken)}: in {percent(rest)} of the cases something else ought to come. But "
-        "this is shared by many levels, and each of them alone is less likely."
+        f"{percent(greedy.open_taken)}: in {percent(rest)} of the cases something else "
+        "ought to come. But this is shared by many levels, and each of them alone is less likely."
     )
     if greedy.silent < MOSTLY:
         first = (
@@ -174,16 +174,16 @@ def explanation(greedy: Figures, sampled: Figures, window_s: float) -> str:
     window = f"{1000 * window_s:.0f} ms"
     feeds = (
         f"**It feeds itself.** The model reads what was taken, and what follows silence is mostly "
-        f"silence. Over the first {window} the level taken had {percent(greedy.taken_first)}, over the "
-        f"last {window} {percent(greedy.taken_last)}"
+        f"silence. Over the first {window} the level taken had {percent(greedy.taken_first)}, "
+        f"over the last {window} {percent(greedy.taken_last)}"
     )
     grows = 1 - greedy.taken_last < (1 - greedy.taken_first) / SURER
     feeds += ": the longer it goes on, the surer the model is that it does." if grows else "."
     apart = (
         f"**Likely is not typical.** Greedy's sound costs {told_bits(greedy.bits)} a sample, the "
         f"drawn one {told_bits(sampled.bits)}: about the entropy of its distributions, "
-        f"{told_bits(sampled.entropy)}. Real sound is of that kind, not of the likeliest (of texts: "
-        "Holtzman et al. 2020, arXiv:1904.09751)."
+        f"{told_bits(sampled.entropy)}. Real sound is of that kind, not of the likeliest (of "
+        "texts: Holtzman et al. 2020, arXiv:1904.09751)."
     )
     return "\n\n".join((first, feeds, apart))
 

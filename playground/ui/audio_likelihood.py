@@ -31,12 +31,6 @@ def section(setting: AudioSetting, canvas: Sequence[int] = ()) -> None:
         "likelier. It is the trained model itself that is asked: guidance, temperature and the "
         "other processors have no say."
     )
-    if setting.slides:
-        st.info(
-            f"This model sees {setting.model.context_length:,} tokens at once, and a sound has "
-            "more. Choose a WaveNet or a SampleRNN, which have no such limit."
-        )
-        return
     left, right = st.columns([2, 3], gap="large")
     with left:
         choice = sound_input.choose(setting.tokenizer, "sound", loaded.card.folder, canvas)
@@ -143,6 +137,11 @@ def remarks(setting: AudioSetting, found: Likelihood) -> None:
         "**Loudness counts.** The same sound turned down moves to finer levels, and its noise with "
         "it: the bits change, though nobody would call it another sound.",
     ]
+    if setting.slides:
+        told.append(
+            f"**It hears {setting.model.context_length:,} tokens at once**: each sample is judged "
+            "behind at least half of them, never behind the whole sound."
+        )
     with st.expander("What this number does not mean", expanded=True):
         st.markdown("\n".join(f"- {line}" for line in told))
 

@@ -325,7 +325,7 @@ def test_a_transformer_reads_a_window_that_slides_and_its_attention_is_marked(so
     taken = [row[step.token] for row, step in zip(logprobs, steps[-last:], strict=False)]
     assert np.allclose(taken, [step.logprob for step in steps[-last:]], atol=1e-4)
     page.segmented_control(key="do").set_value("How likely?").run()
-    assert "sees 64 tokens at once" in messages(page)
+    assert "hears 64 tokens at once" in " ".join(m.value for m in page.markdown)
 
 
 def test_a_link_that_runs_can_be_stopped_and_gone_on_with(sounds):
