@@ -2,7 +2,8 @@
 
 Both draw from the stream that the pages draw from: `decode` prints a text as it is decided, or
 its whole Trace as JSON; `compare` prints one row of figures a lane. Of pictures both write a
-contact sheet to --out, one row a lane, and print the figures.
+contact sheet to --out, one row a lane, of sounds one file, one after the other, and print the
+figures.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from playground.checkpoints import load, read_config, write_atomically
-from playground.commands import compression
+from playground.checkpoints import load, read_config
+from playground.commands import compression, media
 from playground.comparison import MAX_SPECS, Comparison, LaneResult, Real, kind_of
-from playground.comparison.pictures import SCALES, drawn, kept_part, sheet_png
 from playground.decoding.kinds import Parameter
-from playground.decoding.presets import PICTURE_PRESETS, PRESETS
+from playground.decoding.presets import PICTURE_PRESETS, PRESETS, SOUND_PRESETS
 from playground.decoding.processors import (
     LLAMA_CPP_ORDER,
     PROCESSORS,
@@ -32,19 +32,10 @@ from playground.decoding.processors import (
 from playground.decoding.spec import COMBINATIONS, MAX_SAMPLES, LaneSpec, specs_from_text
 from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import check_device
-from playground.errors import ConfigError, DataError, PlaygroundError, check_whole
+from playground.errors import ConfigError, DataError, PlaygroundError
 from playground.models.base import warm_up
 from playground.registry import ModelCard, available
-from playground.tokenizers.image import MAX_BYTES, ImageTokenizer
 
-COLUMNS = (
-    "lane", "log_likelihood", "perplexity", "distinct_2", "self_bleu", "seq_rep_4", "mean_length",
-    "calls", "tokens_per_second",
-)  # fmt: skip
-PICTURE_COLUMNS = (
-    "lane", "bits_per_dim", "pairwise_distance", "differing", "duplicates", "brightness",
-    "histogram_distance", "calls", "tokens_per_second",
-)  # fmt: skip
 ORDERS = {"transformers": TRANSFORMERS_ORDER, "llama.cpp": LLAMA_CPP_ORDER}
 
 
@@ -84,7 +75,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("models", help="name the models that are here")
     commands.add_parser("warm-up", help="compile what the models need, once on a machine")
 
-    one = commands.add_parser("decode", help="write a text or draw a picture, or tell its trace")
+    one = commands.add_parser(
+        "decode", help="write a text, draw a picture or make a sound, or tell its trace"
+    )
     _common(one)
     one.add_argument("--strategy", default="sample", choices=STRATEGIES, metavar="NAME",
                      help=", ".join(STRATEGIES))  # fmt: skip
@@ -105,8 +98,10 @@ def parser() -> argparse.ArgumentParser:
     many = commands.add_parser("compare", help="print figures of several ways to decode")
     _common(many)
     many.add_argument(
-        "--preset", action="append", default=[], choices=PRESETS | PICTURE_PRESETS, metavar="NAME",
-        help=f"for texts {', '.join(PRESETS)}; for pictures {', '.join(PICTURE_PRESETS)}",
+        "--preset", action="append", default=[], choices=PRESETS | PICTURE_PRESETS | SOUND_PRESETS,
+        metavar="NAME",
+        help=f"for texts {', '.join(PRESETS)}; for pictures {', '.join(PICTURE_PRESETS)}; for "
+        f"sounds {', '.join(SOUND_PRESETS)}",
     )  # fmt: skip
     many.add_argument("--lanes", type=Path, help="JSON file of lanes, as the Compare page saves it")
     many.add_argument("--samples", type=int, help="of every lane")
@@ -120,20 +115,13 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", required=True, help="a model's name, or a checkpoint's folder")
     command.add_argument("--prompt", default="", help="what the text begins with")
     command.add_argument(
-        "--max-new-tokens", type=int, help="100 if left out; of pictures, until they are whole"
+        "--max-new-tokens",
+        type=int,
+        help="100 if left out; pictures become whole, sounds --seconds",
     )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--slide", action="store_true", help="slide a window that is full")
-    command.add_argument(
-        "--class", dest="condition", default="", metavar="NAME",
-        help="that a model of pictures is told: a name or a number",
-    )  # fmt: skip
-    command.add_argument("--picture", type=Path, help="a file whose top part all pictures keep")
-    command.add_argument("--keep-rows", type=int, help="how much of it; half if left out")
-    command.add_argument("--out", type=Path, metavar="PNG", help="where pictures are written to")
-    command.add_argument(
-        "--scale", type=int, default=4, help="pixels of the file for each of a picture, 1 to 32"
-    )
+    media.add_flags(command)
     command.add_argument(
         "--device", default="", help="cpu, cuda, cuda:1, mps; the best if left out"
     )
@@ -208,46 +196,12 @@ def spec_of(given: argparse.Namespace) -> LaneSpec:
 def comparison(given: argparse.Namespace, specs: list[LaneSpec]) -> Comparison:
     load_by_name = loader(check_device(given.device))
     tokenizer = load_by_name(given.model).tokenizer
-    check_whole("--scale", given.scale, *SCALES)
-    if given.out and not isinstance(tokenizer, ImageTokenizer):
-        raise ConfigError(f"{given.model} writes text, and --out is of pictures. Leave it out.")
+    media.check(given, tokenizer)
     return Comparison(
-        specs, beginning(given, tokenizer), model=given.model,
-        load=load_by_name, seed=given.seed, max_new_tokens=given.max_new_tokens,
-        slide=given.slide, condition=given.condition,
+        specs, media.beginning(given, tokenizer), model=given.model,
+        load=load_by_name, seed=given.seed, max_new_tokens=media.length(given, tokenizer),
+        slide=given.slide or kind_of(tokenizer).name == "audio", condition=given.condition,
     )  # fmt: skip
-
-
-def beginning(given: argparse.Namespace, tokenizer: Any) -> str | list[int]:
-    """Return the prompt: text, or the tokens of the rows that are kept of a picture.
-
-    Raises:
-        ConfigError: --picture or --keep-rows make no sense.
-        PromptError: the file is no picture.
-    """
-    if given.picture is None:
-        if given.keep_rows is not None:
-            raise ConfigError("--keep-rows is of a picture. Name one: --picture FILE.")
-        return given.prompt
-    if not isinstance(tokenizer, ImageTokenizer):
-        raise ConfigError(f"{given.model} writes text, so --picture means nothing. Leave it out.")
-    prepared = tokenizer.prepare(read_file(given.picture, "a PNG or JPEG file"))
-    for note in prepared.notes:
-        print(note, file=sys.stderr)
-    return kept_part(tokenizer, prepared.pixels, given.keep_rows)
-
-
-def read_file(path: Path, wanted: str) -> bytes:
-    """Return what is in a file, cut off behind what the largest picture may have.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}). Name {wanted}.") from error
 
 
 def pieces(running: Comparison) -> Iterator[str]:
@@ -266,9 +220,9 @@ def pieces(running: Comparison) -> Iterator[str]:
 
 def decode(given: argparse.Namespace) -> None:
     running = comparison(given, [spec_of(given)])
-    if running.kind.name == "image" and not given.json:
+    if running.kind.name != "text" and not given.json:
         finish(running)
-        write_sheet(given, running)
+        media.write_out(given, running)
         tell_figures(given, running)
         return
     if given.samples == 1 and not given.json:
@@ -277,7 +231,7 @@ def decode(given: argparse.Namespace) -> None:
         print()
         return
     finish(running)
-    write_sheet(given, running)
+    media.write_out(given, running)
     for trace in running.results()[0].traces:
         text = running.tokenizer.decode(trace.tokens)
         print(trace.to_json(running.tokenizer.label) if given.json else text)
@@ -298,7 +252,7 @@ def compare(given: argparse.Namespace) -> None:
         )
     specs = [offer.presets[name] for name in given.preset]
     if given.lanes:
-        specs += specs_from_text(read_file(given.lanes, "a file of lanes"), most=MAX_SPECS)
+        specs += specs_from_text(media.read_file(given.lanes, "a file of lanes"), most=MAX_SPECS)
     if not specs:
         usual = " ".join(f"--preset {name!r}" for name in offer.usual)
         raise ConfigError(f"Name lanes: {usual}, or --lanes FILE.")
@@ -309,7 +263,7 @@ def compare(given: argparse.Namespace) -> None:
     ]
     running = comparison(given, specs)
     finish(running)
-    write_sheet(given, running)
+    media.write_out(given, running)
     tell_figures(given, running)
 
 
@@ -320,29 +274,16 @@ def tell_figures(given: argparse.Namespace, running: Comparison) -> None:
     except DataError as error:
         print(error, file=sys.stderr)
         real = None
-    brightness = {"real": real} if isinstance(real, Real) else {}
-    rows = [row_of(running, result, **brightness) for result in running.results()]
+    others = {"real": real} if isinstance(real, Real) else {}
+    rows = [row_of(running, result, **others) for result in running.results()]
     if real is not None:
-        label = "real text" if running.kind.name == "text" else "real pictures"
+        label = media.REAL[running.kind.name]
         rows.append({"lane": label, **running.real_figures(real).to_dict()})
     if given.json:
         for row in rows:
             print(json.dumps(row))
     else:
-        print_table(rows, COLUMNS if running.kind.name == "text" else PICTURE_COLUMNS)
-
-
-def write_sheet(given: argparse.Namespace, running: Comparison) -> None:
-    """Write the pictures of all lanes to --out, one row a lane."""
-    if given.out is None:
-        return
-    data = sheet_png(drawn(running.tokenizer, running.results()), given.scale)
-    try:
-        write_atomically(given.out, lambda path: path.write_bytes(data))
-    except OSError as error:
-        raise DataError(
-            f"{given.out} cannot be written ({error.strerror}). Name another file."
-        ) from error
+        print_table(rows, media.COLUMNS[running.kind.name])
 
 
 def row_of(running: Comparison, result: LaneResult, **options: Any) -> dict[str, Any]:

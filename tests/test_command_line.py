@@ -4,13 +4,17 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from playground.command_line import main
 from playground.traces.trace import Trace
 from tests.helpers import ROOT
 from tests.picture_checkpoints import TOKENIZER, examples, write_checkpoint
+from tests.sound_checkpoints import examples as sounds
+from tests.sound_checkpoints import write_checkpoint as write_sounds
 
 MODEL = "kjv-char-ngram"
 TOLD = ROOT / "checkpoints/fashion-gated-pixelcnn"
@@ -177,9 +181,54 @@ def test_a_mistake_with_pictures_is_one_line_and_exit_code_2(capsys, tmp_path, f
     assert not out
 
 
-def test_out_is_of_pictures(capsys):
+def test_out_is_of_pictures_and_sounds(capsys):
     assert main([*DECODE, "--out", "x.png"]) == 2
     assert "--out is of pictures" in capsys.readouterr().err
+
+
+def test_sounds_are_written_one_after_the_other_and_their_figures_printed(capsys, tmp_path):
+    model, out = str(write_sounds(tmp_path / "told", n_class=3)), tmp_path / "sounds.wav"
+    flags = ["--model", model, "--class", "bell", "--seconds", "0.05", "--out", str(out)]
+    table = said(capsys, "compare", *flags, "--preset", "sample", "--preset", "greedy")
+    lanes = [row.split("  ")[0] for row in table.splitlines()[1:]]
+    assert lanes == ["sample", "greedy", "real sounds"]
+    samples, rate = soundfile.read(out)
+    assert len(samples) == 3 * 400 + 2 * rate // 4
+    table = said(capsys, "decode", *flags, "--strategy", "greedy").splitlines()
+    assert "bits_per_sample" in table[0]
+    assert np.array_equal(soundfile.read(out)[0], samples[-400:])
+
+
+def test_sounds_continue_a_file_and_speak_a_text(capsys, tmp_path):
+    model, file = str(write_sounds(tmp_path / "speaks", alphabet="four")), tmp_path / "x.flac"
+    soundfile.write(file, sounds()[0], 8000)
+    flags = ["decode", "--model", model, "--sound", str(file), "--keep-seconds", "0.01",
+             "--seconds", "0.05", "--json"]  # fmt: skip
+    told = Trace.from_json(said(capsys, *flags, "--say", "four"))
+    assert (len(told.prompt), len(told.steps)) == (81, 400)
+    assert Trace.from_json(said(capsys, *flags)).tokens != told.tokens
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--class", "horn"], "no class 'horn'"),
+        (["--regex", "a"], "regex is not for sounds"),
+        (["--keep-seconds", "1"], "Name one: --sound FILE"),
+        (["--sound", "nowhere.wav"], "There is no file"),
+        (["--seconds", "60"], "the length in seconds"),
+        (["--seconds", "1", "--max-new-tokens", "8"], "Leave one out"),
+        (["--picture", "x.png"], "--picture means nothing"),
+        (["--out", "x.png"], "not with '.png'"),
+        (["--prompt", "four"], "not with the text"),
+    ],
+)
+def test_a_mistake_with_sounds_is_one_line_and_exit_code_2(capsys, tmp_path, flags, message):
+    model = str(write_sounds(tmp_path / "told", n_class=3))
+    assert main(["decode", "--model", model, *flags]) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert not out
     flags = ["compare", "--model", MODEL, "--preset", "sample"]
     assert main(flags) == 2
     assert "has no preset 'sample'" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -46,22 +46,32 @@ def heard(tokenizer: AudioTokenizer, results: Sequence[LaneResult]) -> list[list
     return [[tokenizer.decode(trace.tokens) for trace in result.traces] for result in results]
 
 
-def one_file(
-    tokenizer: AudioTokenizer, sounds: Sequence[Sequence[np.ndarray]], suffix: str = ".wav"
-) -> bytes:
-    """Return all sounds of all lanes one after the other, with a pause between two.
+def writer(suffix: str) -> Callable[[np.ndarray, int], bytes]:
+    """Return what writes sounds to files whose names end so.
 
     Raises:
-        ConfigError: `suffix` names no kind of file that is written.
+        ConfigError: there is no such kind of file.
     """
     if suffix.lower() not in WRITERS:
         raise ConfigError(
             f"Sounds are written to files that end with {' or '.join(WRITERS)}, not with "
             f"{suffix[:20]!r}. Name another file."
         )
+    return WRITERS[suffix.lower()]
+
+
+def one_file(
+    tokenizer: AudioTokenizer, sounds: Sequence[Sequence[np.ndarray]], suffix: str = ".wav"
+) -> bytes:
+    """Return a file with all sounds of all lanes one after the other, with a pause between two.
+
+    Raises:
+        ConfigError: `suffix` names no kind of file that is written.
+    """
+    write = writer(suffix)
     pause = np.zeros(round(PAUSE_SECONDS * tokenizer.sample_rate), np.float32)
     laid = [part for lane in sounds for sound in lane for part in (pause, sound)]
-    return WRITERS[suffix.lower()](np.concatenate([pause[:0], *laid[1:]]), tokenizer.sample_rate)
+    return write(np.concatenate([pause[:0], *laid[1:]]), tokenizer.sample_rate)
 
 
 def zipped(
