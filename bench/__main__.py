@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from bench.audio import audio
+from bench.audio_page import audio_page
 from bench.compare import compare_task
 from bench.decode import Options, decode, lanes, prefix
 from bench.image import image
@@ -22,9 +23,10 @@ from bench.train import train
 
 
 def pages(options: Options) -> Iterator[Row]:
-    """The Text page by its clicks, then the Image page while it plays."""
+    """The Text page by its clicks, then the Image and the Audio page while they play."""
     yield from page(options)
     yield from image_page(options)
+    yield from audio_page(options)
 
 
 TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
