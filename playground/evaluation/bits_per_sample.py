@@ -1,9 +1,9 @@
-"""How likely sounds are: bits for each of their samples, exact, by passes of `forward`."""
+"""How likely sounds are: bits for each of their samples, exact, from one end to the other."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from playground.models.base import ARModel, device_of
+
+
+CHUNK = 8192  # samples whose logits are held at once
 
 
 @torch.inference_mode()
@@ -22,17 +25,30 @@ def surprisal_of_sound(
     A model with a context reads a longer sound in windows, each sample behind at least half of it.
     """
     targets = tokens.long().to(device_of(model))
-    inputs = F.pad(targets[:-1], (1, 0), value=bos_token)
-    T, context = len(targets), model.context_length or len(targets)
+    inputs = F.pad(targets[:-1], (1, 0), value=bos_token)[None]
+    parts = _in_chunks if model.context_length is None else _in_windows
+    found, at = [], 0
+    for logits in parts(model, inputs, condition):
+        own = targets[at : at + len(logits)]
+        found.append(F.cross_entropy(logits.float(), own, reduction="none").cpu() / math.log(2))
+        at += len(logits)
+    return torch.cat(found)
+
+
+def _in_chunks(model: ARModel, inputs: Tensor, condition: Any) -> Iterator[Tensor]:
+    state = model.initial_state(1, condition)
+    for chunk in inputs.split(CHUNK, dim=1):
+        logits, state = model.step_every(chunk, state)
+        yield logits[0]
+
+
+def _in_windows(model: ARModel, inputs: Tensor, condition: Any) -> Iterator[Tensor]:
+    T, context = inputs.shape[1], model.context_length
     step = T if context >= T else max(1, context // 2)
-    found = []
     for start in range(0, T, step):
         end = min(start + step, T)
-        logits = model.forward(inputs[None, max(0, end - context) : end], condition)[0].float()
-        rows = slice(start, end)
-        nats = F.cross_entropy(logits[start - end :], targets[rows], reduction="none")
-        found.append(nats.cpu() / math.log(2))
-    return torch.cat(found)
+        logits = model.forward(inputs[:, max(0, end - context) : end], condition)
+        yield logits[0, start - end :]
 
 
 def bits_of_sounds(
