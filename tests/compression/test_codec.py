@@ -16,6 +16,7 @@ from playground.compression.codec import Packing, compress, decompress
 from playground.compression.content import of_tokens, take_apart
 from playground.compression.prediction import fingerprint
 from playground.data.images import read_examples
+from playground.data.sounds import read_examples as read_sounds
 from playground.errors import CompressionError, ConfigError, PromptError
 from playground.evaluation.bits_per_dim import surprisal_of_pictures
 from playground.models import FAMILIES, LSTM
@@ -105,6 +106,15 @@ def test_real_pictures_come_back(name):
     tokens = torch.tensor([packed.content.tokens])
     bits = surprisal_of_pictures(model, tokens, tokenizer.bos_token).sum().item()
     assert packed.model_bits == pytest.approx(bits, rel=1e-3)
+
+
+@pytest.mark.parametrize("folder", shipped_folders("audio"), ids=lambda folder: folder.name)
+def test_real_sounds_come_back_and_are_smaller(folder):
+    model, tokenizer = load(folder)
+    samples = max(read_sounds(folder, tokenizer), key=lambda clip: np.abs(clip[:800]).mean())[:800]
+    packed = come_back(model, tokenizer, samples)
+    assert packed.content.raw == tokenizer.quantise(samples).tobytes()
+    assert packed.header.payload < len(zlib.compress(packed.content.raw, 9))
 
 
 @pytest.mark.parametrize("thing", ["", b"", "日本", b"\xff\xfe\0"])
