@@ -163,7 +163,7 @@ def scatter_chart(
     if plot.is_log:
         scale = alt.Scale(type="log", domain=[max(1e-6, low / 1.25), high * 1.25])
     else:
-        scale = alt.Scale(domain=[max(0.0, low - room), high + room])
+        scale = alt.Scale(domain=[low - room, high + room])  # a label below 0 needs room too
     y = alt.Y(
         f"{plot.y}:Q", scale=scale, axis=alt.Axis(format="~g", tickCount=5),
         title=f"{plot.y_title} under {who}{' (log scale)' if plot.is_log else ''}",

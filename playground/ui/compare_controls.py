@@ -24,7 +24,7 @@ from playground.ui.relatives import draft_of, judge_of, kin_of
 from playground.ui.resources import Loaded
 
 MAX_LENGTH = 2000
-MAKES = {"text": "Writes text", "image": "Draws pictures", "audio": "Sounds"}  # by modality
+MAKES = {"text": "Writes text", "image": "Draws pictures", "audio": "Makes sounds"}  # by modality
 BY_HAND = "by hand"
 CERTAIN = ("greedy", "beam_search", "diverse_beam_search", "constrained_beam_search",
            "contrastive_search")  # fmt: skip
@@ -38,7 +38,7 @@ def settings(session: CompareSession, cards: dict[str, ModelCard]) -> Settings:
         CheckpointError: a model of pictures or sounds, or its examples, cannot be read.
     """
     model = choice("model", "Model", list(cards), help="Those that write text, then those that "
-                   "draw pictures, then those that sound.")  # fmt: skip
+                   "draw pictures, then those that make sounds.")  # fmt: skip
     card = cards[model]
     makes = MAKES[card.modality]
     st.caption(f"{makes} · **{controls.plain(card.title)}**  \n{controls.plain(card.summary)}")

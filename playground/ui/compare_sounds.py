@@ -51,7 +51,7 @@ def _sound(
         whole = len(given) + session.outcome.settings.length
         growing_wave(samples, rate, whole=whole, kept=len(given), key=f"growing_{key}", title=title)
         return
-    player_card(samples, rate, key=key, title=title, kept=len(given))
+    player_card(samples, rate, key=key, title=title, kept=len(given), border=False)
     if drawn.bits:
         st.button("Look inside", key=f"look_{entry.number}_{i}", type="tertiary",
                   icon=":material/troubleshoot:", on_click=actions.look_inside,

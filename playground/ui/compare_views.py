@@ -38,12 +38,12 @@ ALL = "all"
 TITLES = {  # by modality
     "text": "One prompt, many ways to decode",
     "image": "One model of pictures, many ways to draw",
-    "audio": "One model of sound, many ways to sound",
+    "audio": "One model of sound, many ways to decode",
 }
 DOES = {  # by modality: what a lane will do, and is doing
     "text": ("continues the prompt", "Writing"),
     "image": ("draws", "Drawing"),
-    "audio": ("sounds", "Sounding"),
+    "audio": ("makes sounds", "Making sounds"),
 }
 SHOWN = {"image": compare_pictures, "audio": compare_sounds}  # what draws lanes that are no texts
 

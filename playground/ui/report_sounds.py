@@ -24,7 +24,7 @@ def words(story: Story) -> tuple[str, str, str, str]:
         clips = [story.tokenizer.decode(row.tolist()) for row in story.real.of(story.label)]
         more = f"<h2>Real sounds</h2>{_players(clips, story.tokenizer, 'real')}"
     return (
-        f"One model of sound, {len(story.labels)} ways to sound",
+        f"One model of sound, {len(story.labels)} ways to decode",
         '<p class="quiet">Made with the autoregressive playground. Spectrograms: low sounds below, '
         "0 Hz to half of the sample rate on the mel scale, the brighter the louder.</p>\n<dl>",
         "Sounds",

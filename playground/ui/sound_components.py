@@ -222,12 +222,7 @@ def growing_wave(
     samples: np.ndarray, sample_rate: int, *, whole: int, key: str, kept: int = 0, title: str = ""
 ) -> None:
     """Draw the waveform of a sound that will have `whole` samples, where many grow at once."""
-    padded = np.zeros(max(whole, len(samples)), np.float32)
-    padded[: len(samples)] = samples
-    seconds = len(samples) / sample_rate
-    data = wave_data(padded, sample_rate, kept=kept, title=title,
-                     alt=f"Waveform of {seconds:.2f} s so far.")  # fmt: skip
-    _spectrogram(key=key, data=data)
+    _spectrogram(key=key, data=wave_data(samples, sample_rate, whole=whole, kept=kept, title=title))
 
 
 def player_grid():
@@ -243,6 +238,7 @@ def player_card(
     title: str,
     figures: str = "",
     kept: int = 0,
+    border: bool = True,
 ) -> None:
     """Draw a sound to hear: title, waveform, spectrogram, player and a line of figures.
 
@@ -251,7 +247,7 @@ def player_card(
         figures: a caption, read as Markdown.
         kept: how many samples were given: grey in the waveform.
     """
-    with st.container(border=True, key=key):
+    with st.container(border=border, key=key):
         spectrogram(samples, sample_rate, key=f"{key}_spectrogram", height=96, waveform=True,
                     kept=kept, legend=False, title=title)  # fmt: skip
         if len(samples):

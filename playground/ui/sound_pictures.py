@@ -65,21 +65,26 @@ def envelope(samples: np.ndarray, columns: int) -> np.ndarray:
 
 
 def waveform_picture(
-    samples: np.ndarray, width: int = 240, height: int = 48, theme: str = "light", kept: int = 0
-) -> bytes:
+    samples: np.ndarray, width: int = 240, height: int = 48, theme: str = "light", kept: int = 0,
+    whole: int = 0,
+) -> bytes:  # fmt: skip
     """Return a PNG of the waveform on a clear ground; the first `kept` samples are grey.
 
     Args:
         samples: (T,) in [-1, 1].
         theme: "light" or "dark", of what it lies on.
+        whole: how many samples there is room for, if that is more than there are.
     """
-    low, high = envelope(samples, width)
+    whole = max(whole, len(samples), 1)
+    filled = -(-width * len(samples) // whole)  # rounded up: the first sample is seen at once
+    low, high = envelope(samples, filled)
+    low, high = (np.pad(side, (0, width - filled)) for side in (low, high))
     middle = (height - 1) / 2
     top = np.round(middle - np.clip(high, -1, 1) * middle).astype(int)
     bottom = np.round(middle - np.clip(low, -1, 1) * middle).astype(int)
     rows = np.arange(height)[:, None]
-    drawn = (rows >= top) & (rows <= bottom)
-    given = np.arange(width) < kept * width / max(1, len(samples))
+    drawn = (rows >= top) & (rows <= bottom) & (np.arange(width) < filled)
+    given = np.arange(width) < kept * width / whole
     picture = np.zeros((height, width, 4), np.uint8)
     picture[..., :3] = np.where(given[:, None], GIVEN[theme], INK[theme])
     picture[..., 3] = 255 * drawn
@@ -173,18 +178,22 @@ def spectrogram_data(
 
 
 def wave_data(
-    samples: np.ndarray, sample_rate: int, *, kept: int = 0, title: str = "", alt: str = ""
+    samples: np.ndarray, sample_rate: int, *, whole: int, kept: int = 0, title: str = ""
 ) -> dict:
-    """Return what the same component draws of a waveform alone, which takes far less time."""
+    """Return what the same component draws of a sound that grows: its waveform alone.
+
+    A spectrogram takes far longer, and would be drawn anew all the time.
+    """
+    seconds = len(samples) / sample_rate
     return {
-        "png": "", "seconds": len(samples) / sample_rate, "height": 0, "hertz": [], "stops": [],
-        "low": "", "high": "", "waves": _waves(samples, kept), "wave_height": WAVE_HEIGHT,
-        "legend": False, "title": title, "alt": alt,
+        "png": "", "seconds": seconds, "height": 0, "hertz": [], "stops": [], "low": "",
+        "high": "", "waves": _waves(samples, kept, whole), "wave_height": WAVE_HEIGHT,
+        "legend": False, "title": title, "alt": f"Waveform, {seconds:.2f} s so far.",
     }  # fmt: skip
 
 
-def _waves(samples: np.ndarray, kept: int) -> dict[str, str]:
-    return {theme: _base64(waveform_picture(samples, 360, WAVE_HEIGHT, theme, kept))
+def _waves(samples: np.ndarray, kept: int, whole: int = 0) -> dict[str, str]:
+    return {theme: _base64(waveform_picture(samples, 360, WAVE_HEIGHT, theme, kept, whole))
             for theme in INK}  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def tokens(page: AppTest) -> list[list[list[int]]]:
 def test_a_model_of_sound_turns_the_page_into_one_for_sounds(opened):
     page = opened()
     assert labels(page) == list(SOUND_DEFAULT)
-    assert page.title[0].value == "One model of sound, many ways to sound"
+    assert page.title[0].value == "One model of sound, many ways to decode"
     assert page.selectbox(key="class").options == ["any", "kick", "snare", "bell"]
     keys = {w.key for w in [*page.text_area, *page.number_input, *page.toggle, *page.text_input]}
     assert not keys & {"prompt", "length", "slide", "say"}
