@@ -29,6 +29,7 @@ SPEEDS = {  # seconds of sound in a second
     "20 samples a second": None,
     "10 ms a second": 0.01,
     "0.1 s a second": 0.1,
+    "0.2 s a second": 0.2,
     "0.5 s a second": 0.5,
     "as it sounds": 1.0,
 }
@@ -58,7 +59,9 @@ def setting(cards: dict[str, ModelCard]) -> AudioSetting:
 
 def pace_picker(sample_rate: int) -> tuple[float, int]:
     """Choose how fast Play is; return its ticks a second, and the samples decided in each."""
-    chosen = st.select_slider("Play", list(SPEEDS), "0.1 s a second", key="pace")
+    chosen = st.select_slider("Play", list(SPEEDS), "0.2 s a second", key="pace",
+                              help="How much sound is decided in each second that you watch; a "
+                              "busy computer may do less.")  # fmt: skip
     share = SPEEDS[chosen]
     samples = SLOWEST if share is None else share * sample_rate  # a second
     at_once = math.ceil(samples / TICKS)
