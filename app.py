@@ -54,12 +54,12 @@ with st.container(border=True):
     )  # fmt: skip
     st.markdown(
         "Run greedy decoding, sampling, nucleus, beams, contrastive search, drafts and more on one "
-        "prompt at once. See what every filter removed and every beam gave up, and which texts are "
-        "likely, varied or repetitive."
+        "prompt, picture or sound at once. See what every filter removed and every beam gave up, "
+        "and which results are likely, varied or repetitive."
     )
 
 st.caption(
-    "The models are small and were trained for this page on old books and speeches, and on small "
-    "pictures of clothes, digits and emoji. What they write is neither true nor meant; it shows "
-    "how writing works."
+    "The models are small and were trained for this page on old books and speeches, on small "
+    "pictures of clothes, digits and emoji, and on short sounds: drums, instruments and spoken "
+    "prompts. What they make is neither true nor meant; it shows how the making works."
 )

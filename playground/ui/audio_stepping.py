@@ -26,7 +26,7 @@ def section(setting: AudioSetting) -> None:
     st.caption(
         f"The model decides {tokenizer.sample_rate:,} samples for each second, one after another, "
         f"each of {tokenizer.levels} levels. Silence is the level in the middle; near it the "
-        "levels are close together, as the ear is (μ-law)."
+        "levels lie close together, since the ear hears small steps there best (μ-law)."
     )
     interval = actions.tick_interval(session, ticks)
     if session.begin:

@@ -98,7 +98,9 @@ def player(setting: AudioSetting, session: AudioSession) -> None:
     else:
         heard = session.heard
     if not heard.tokens:
-        st.caption("There is something to hear as soon as it stands still.")
+        still = "Nothing to hear yet: the player comes with the first samples."
+        grows = "There is something to hear as soon as it stands still."
+        st.caption(still if session.pace == "still" else grows)
         return
     st.audio(heard.wav, format="audio/wav")
     if session.pace != "still":
