@@ -233,8 +233,13 @@ def test_more_samples_than_are_kept_are_refused(opened):
 
 
 def test_inside_a_sound_its_samples_tell_what_else_could_have_come(opened):
-    page = run(opened(example="1", keep="0.05",
-                      lanes=link(SOUND_PRESETS["top-p 0.95"], SOUND_PRESETS["beam search"])))
+    page = run(
+        opened(
+            example="1",
+            keep="0.05",
+            lanes=link(SOUND_PRESETS["top-p 0.95"], SOUND_PRESETS["beam search"]),
+        )
+    )
     session = session_of(page)
     for entry in session.entries:
         page.button(key=f"look_{entry.number}_0").click().run()
