@@ -61,7 +61,9 @@ class ToldText(Told):
         durations = [-(-len(clip) // hop) for clip in sounds.test]
         self.test = list(zip(sounds.test_texts, durations, strict=True))
         alphabet = "".join(sorted(set("".join((*sounds.train_texts, *sounds.test_texts)))))
-        self.says, self.sizes = f"texts of {alphabet!r}", {"n_class": 0, "alphabet": alphabet}
+        self.says = f"texts of {alphabet!r}"
+        lexicon = dict(zip(reversed(self.texts), reversed(self.frames), strict=True))
+        self.sizes = {"n_class": 0, "alphabet": alphabet, "lexicon": lexicon}
         known = [text for text in DIGITS if text in self.texts]
         shown = known or list(dict.fromkeys(self.texts))[:10]
         self.shown = [(text, text, SHOWN_SECONDS) for text in shown]

@@ -1,8 +1,9 @@
 """A text as frames, one every few milliseconds: what a model of sound is told to say.
 
-The letters of a text are laid out over its duration, each as long as it lasts on average: a linear
-duration model, whose only parameters are `letter_frames`. A frame tells the letter it is in, its
-neighbours, and how much of it is over. Behind the last letter comes the end, for ever.
+The letters of a text are laid out over its duration. A lexicon knows how long words last that
+were heard; of others each letter is as long as it is on average, a linear duration model whose
+only parameters are `letter_frames`. A frame tells the letter it is in, its neighbours, and how
+much of it is over. Behind the last letter comes the end, for ever.
 
 WaveNet's local conditioning (van den Oord et al. 2016b, arXiv:1609.03499, 2.5), with letters where
 they have linguistic features of an aligner.
@@ -10,7 +11,7 @@ they have linguistic features of an aligner.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +29,9 @@ NOTHING, END = 0, 1  # symbols before the letters of the alphabet: not told, the
 class Spoken(nn.Module):
     """From a text to its frames (F, D)."""
 
-    def __init__(self, alphabet: str, n_embd: int, n_hidden: int):
+    def __init__(self, alphabet: str, n_embd: int, n_hidden: int, lexicon: Mapping[str, int]):
         super().__init__()
-        self.alphabet = alphabet
+        self.alphabet, self.lexicon = alphabet, lexicon
         self.embedding = nn.Embedding(2 + len(alphabet), n_embd)
         self.inner = nn.Linear((2 * NEIGHBOURS + 1) * n_embd + PLACES, n_hidden)
         self.outer = nn.Linear(n_hidden, n_hidden)
@@ -58,8 +59,20 @@ class Spoken(nn.Module):
 
     def duration(self, text: str) -> int:
         """Return how many frames the text lasts, at least one a letter."""
+        return max(len(text), min(MAX_FRAMES, round(self._frames_of_letters(text).sum().item())))
+
+    def _frames_of_letters(self, text: str) -> Tensor:
+        """Return how many frames each letter lasts: as the lexicon has it of the text or a word."""
         index = torch.tensor(self.letters(text), device=self.letter_frames.device) - 2
-        return max(len(text), min(MAX_FRAMES, round(self.letter_frames[index].sum().item())))
+        frames = self.letter_frames[index].clamp(0.5, MAX_FRAMES)
+        pieces = [text] if text in self.lexicon else text.split(" ")
+        at = 0
+        for piece in pieces:
+            own = frames[at : at + len(piece)]
+            if piece in self.lexicon:
+                own *= self.lexicon[piece] / own.sum()
+            at += len(piece) + 1  # and the space behind it
+        return frames
 
     def layout(self, text: str, n_frames: int | None = None) -> tuple[Tensor, Tensor]:
         """Return symbols (F + 1, 2 NEIGHBOURS + 1) and what is over of the middle one (F + 1,).
@@ -68,7 +81,7 @@ class Spoken(nn.Module):
         """
         letters, device = self.letters(text), self.letter_frames.device
         n_frames = self.duration(text) if n_frames is None else n_frames
-        weights = self.letter_frames[torch.tensor(letters, device=device) - 2].clamp(min=0.5)
+        weights = self._frames_of_letters(text)
         ends = weights.cumsum(0) * (n_frames / weights.sum())
         time = torch.arange(n_frames, device=device) + 0.5
         place = torch.searchsorted(ends, time).clamp(max=len(letters) - 1)

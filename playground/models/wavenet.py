@@ -12,8 +12,8 @@ codes; the last layer has no residual output, which nobody would read, yet keeps
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,9 +27,11 @@ from playground.models.base import rowwise_linear
 from playground.models.packing import forget
 from playground.models.raster import labels_of, with_start
 from playground.models.rnn import logistic
-from playground.models.spoken import Spoken
+from playground.models.spoken import MAX_FRAMES, MAX_LETTERS, Spoken
 
+MAX_WORDS = 2**12  # of a lexicon
 FRESH, LEAST_FRESH = 1024, 32  # samples, of all rows and of each, until the queues are moved
+MAX_QUEUES = 2**23  # values that the queues of one row hold, 32 MB
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class WaveNetConfig:
     n_letter_embd: int = 32
     n_text_hidden: int = 96
     hop: int = 80  # samples of a frame of text, 10 ms at 8 kHz
+    lexicon: Mapping[str, int] = field(default_factory=dict)  # frames of words that were heard
 
     def __post_init__(self):
         check_whole("levels", self.levels, 2, 256)
@@ -60,8 +63,26 @@ class WaveNetConfig:
         if not isinstance(self.alphabet, str) or len(set(self.alphabet)) != len(self.alphabet):
             raise ConfigError(f"alphabet must be different letters, got {self.alphabet!r}.")
         check_whole("the length of alphabet", len(self.alphabet), 0, 2**10)
+        check_lexicon(self.lexicon)
         if self.alphabet and self.n_class:
             raise ConfigError("A WaveNet is told a class or a text: set n_class or alphabet to 0.")
+        span = (self.kernel_size - 1) * 2 ** (min(self.n_layer, self.dilation_cycle) - 1)
+        if (size := self.n_layer * self.channels * span) > MAX_QUEUES:
+            raise ConfigError(
+                f"The queues of a WaveNet must hold at most {MAX_QUEUES:,} values a sound: n_layer "
+                f"{self.n_layer} x channels {self.channels} x the {span:,} samples that a layer "
+                f"looks back are {size:,}. Lower one of them, or dilation_cycle."
+            )
+
+
+def check_lexicon(lexicon: Any) -> None:
+    """Raise ConfigError unless it says of words how many frames they last."""
+    if not isinstance(lexicon, Mapping) or len(lexicon) > MAX_WORDS:
+        raise ConfigError(f"lexicon must tell the frames of at most {MAX_WORDS} words.")
+    for word, frames in lexicon.items():
+        if not isinstance(word, str) or not 0 < len(word) <= MAX_LETTERS:
+            raise ConfigError(f"A word of the lexicon must be a short text, got {word!r:.60}.")
+        check_whole(f"the frames of {word!r}", frames, 1, MAX_FRAMES)
 
 
 @dataclass(frozen=True, eq=False)  # readers of a buffer are told apart by identity
@@ -182,7 +203,7 @@ class WaveNet(nn.Module):
             self.class_embedding = nn.Embedding(c.n_class + 1, n_bias)
             nn.init.normal_(self.class_embedding.weight, std=0.05)
         if c.alphabet:
-            self.spoken = Spoken(c.alphabet, c.n_letter_embd, c.n_text_hidden)
+            self.spoken = Spoken(c.alphabet, c.n_letter_embd, c.n_text_hidden, c.lexicon)
             self.told = nn.Linear(c.n_text_hidden, n_bias, bias=False)
 
     @property
@@ -279,7 +300,10 @@ class WaveNet(nn.Module):
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: Queues) -> tuple[Tensor, Queues]:
         """Read tokens (B, N); return the logits (B, V) of what follows, and the new State."""
-        logits, state = self._read(tokens, state, wanted=1)
+        *before, newest = tokens.split(FRESH, dim=1)
+        for chunk in before:  # a long prefix leaves no more memory behind than a short one
+            _, state = self._read(chunk, state, wanted=1)
+        logits, state = self._read(newest, state, wanted=1)
         return logits[:, 0], state
 
     @torch.inference_mode()
