@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from playground.errors import PromptError
+from playground.comparison.conditions import text_to_speak
 from playground.ui import state
 from playground.ui.controls import name_bad_number, name_strangers
 from playground.ui.resources import Loaded
 
 ANY = "any"  # class
 MAX_GUIDANCE = 8.0
-MAX_TEXT = 60  # characters to be spoken
 GUIDANCE = (
     "Classifier-free guidance: what the {told} makes likelier becomes likelier still. 1: off; 0: "
     "as if no {told} were told. Ho & Salimans 2022, arXiv:2207.12598"
@@ -52,29 +51,16 @@ def text_controls(loaded: Loaded, example: str) -> tuple[str | None, float]:
     """Write what is to be spoken, None for nothing, and choose the guidance towards it.
 
     Raises:
-        PromptError: it is too long, or has letters that the model does not know.
+        ConfigError: it is too long, or has letters that the model does not know.
     """
     alphabet = alphabet_of(loaded)
     text = st.text_input(
         "Text to speak", example, key="say", bind="query-params",
         help=f"The model knows these letters: {alphabet.strip()}. Empty: it is told nothing.",
     )  # fmt: skip
-    if alphabet == alphabet.lower():
-        text = text.lower()
-    text = " ".join(text.split())
-    if not text:
+    text = text_to_speak(text, alphabet)
+    if text is None:
         return None, 1.0
-    if len(text) > MAX_TEXT:
-        raise PromptError(
-            f"The text to speak has {len(text)} characters; at most {MAX_TEXT} are read. Shorten "
-            "it to a few words."
-        )
-    strange = sorted(set(text) - set(alphabet))
-    if strange:
-        raise PromptError(
-            f"The text to speak has {' '.join(strange[:8])}, which this model does not know. Its "
-            f"letters are {alphabet.strip()}. Write numbers as words, such as “four”."
-        )
     return text, _guidance("text")
 
 

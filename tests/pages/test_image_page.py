@@ -268,7 +268,8 @@ def test_attention_of_a_transformer_is_drawn_by_head():
 
 
 @pytest.mark.parametrize(
-    "mode", ["Complete", "How likely?", "Super-resolution", "Order of pixels", "Step through"]
+    "mode",
+    ["Complete", "How likely?", "Super-resolution", "Order of pixels", "Compress", "Step through"],
 )
 def test_every_thing_to_do_opens_by_link_and_comes_back(house, mode):
     page = image_page(model="animals", do=mode)

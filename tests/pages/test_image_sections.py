@@ -21,8 +21,8 @@ from playground.registry import available
 from playground.traces import metrics
 from playground.ui import image_completion, resources
 from playground.ui import image_completion_run as completion
-from playground.ui import likelihood_charts as charts
 from playground.ui import image_likelihood_data as likelihood
+from playground.ui import likelihood_charts as charts
 from playground.ui.image_completion_run import Plan
 from playground.ui.image_setting import ImageSetting
 from playground.ui.picture_input import PictureChoice, examples_of
