@@ -46,6 +46,9 @@ class Config(TrainingConfig):
     digits_share: float = option(0.0, "share of crops that speak a digit, zero to nine")
     tail: float = option(0.2, "seconds of silence behind a sound that ends")
     gain: float = option(1.0, "crops are made quieter by a factor of at least this; 1: as they are")
+    input_noise: float = option(
+        0.0, "levels that inputs, not targets, are off by: a standard deviation up to this"
+    )
     flip: bool = option(False, "turn every second crop upside down, which sounds the same")
     channels: int = option(64, "width of the layers (wavenet)")
     skip_channels: int = option(64, "width of what all layers add up (wavenet)")
@@ -80,6 +83,7 @@ class Config(TrainingConfig):
             check_range("--" + name.replace("_", "-"), getattr(self, name), 0.0, 1.0)
         check_range("--tail", self.tail, 0.0, 10.0)
         check_range("--gain", self.gain, 0.01, 1.0)
+        check_range("--input-noise", self.input_noise, 0.0, 64.0)
         check_range("--eval-seconds", self.eval_seconds, 0.1, 1e5)
 
     @property
@@ -118,7 +122,9 @@ class Crops:
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor, list]:
         """Return inputs and targets (B, T) of a step, and what is told of each crop.
 
-        That is the number of its sound and its first sample, or None for nothing.
+        That is the number of its sound and its first sample, or None for nothing. With noise the
+        inputs are off and the targets are not: a model that has learned to come back to what it
+        heard does not drift away when it reads its own samples.
         """
         c, size = self.config, self.config.example
         generator = torch.Generator().manual_seed(seed_of(c.seed, "crops", step))
@@ -136,7 +142,13 @@ class Crops:
                 tokens = F.pad(tokens, (1, 0), value=self.tokenizer.bos_token)
             silence = int(self.tokenizer.quantise(np.zeros(1, np.float32))[0])
             tokens = F.pad(tokens, (0, size + 1 - len(tokens)), value=silence)
-            inputs.append(tokens[:-1])
+            read = tokens[:-1]
+            if c.input_noise:
+                most = c.input_noise * torch.rand(1, generator=generator)
+                off = most * torch.randn(size, generator=generator)
+                noisy = (read + off.round().long()).clamp(0, self.tokenizer.levels - 1)
+                read = torch.where(read == self.tokenizer.bos_token, read, noisy)
+            inputs.append(read)
             targets.append(tokens[1:])
             told.append((number, start) if is_told >= c.told_dropout else None)
         return torch.stack(inputs), torch.stack(targets), told

@@ -136,6 +136,15 @@ class TestCrops:
         with pytest.raises(ConfigError, match="digits are spoken"):
             Crops(self.clips, ("a", "b"), AudioTokenizer(), config)
 
+    def test_noise_is_in_the_inputs_alone(self):
+        plain, noisy = self.crops(), self.crops(input_noise=4.0)
+        off, silent = [], AudioTokenizer().bos_token
+        for one, other in zip(plain.batch(2)[0], noisy.batch(2)[0], strict=True):
+            assert torch.equal(one == silent, other == silent)
+            off.append((other - one).float().std().item())
+        assert torch.equal(plain.batch(2)[1], noisy.batch(2)[1])
+        assert min(off) < 1 < max(off) < 6
+
     def test_a_batch_depends_on_its_step_alone(self):
         one, other = self.crops(), self.crops()
         one.batch(1)
