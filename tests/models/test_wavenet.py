@@ -80,7 +80,8 @@ def test_a_long_prefix_leaves_no_more_memory_behind_than_a_short_one():
     for one in (model, by_torch(model)):
         logits, state = one.step(tokens, one.initial_state(1))
         every, _ = one.step_every(tokens, one.initial_state(1))
-        assert torch.equal(logits, every[:, -1])
+        torch.testing.assert_close(logits, every[:, -1], rtol=1e-4, atol=1e-4)
+        assert one is not model or torch.equal(logits, every[:, -1])  # the kernel's have one order
         assert state.length == tokens.shape[1]
         assert state.buffer.capacity == one.initial_state(1).buffer.capacity
 
