@@ -23,11 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from playground.errors import check_range, check_whole
+from playground.errors import ConfigError, check_range, check_whole
 from playground.models.base import rowwise_linear
 from playground.models.packing import Memory, Packed, forget, half_if_exact, packed
 from playground.models.raster import with_start
 from playground.models.rnn import logistic
+
+MAX_WINDOW = 2**14  # values that the sample tier reads of the last tokens, for every token anew
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class SampleRNNConfig:
         check_whole("n_layer", self.n_layer, 1, 32)
         check_whole("n_condition", self.n_condition, 1, 2**12)
         check_whole("n_mlp", self.n_mlp, 1, 2**14)
+        if self.frame_size * self.n_embd > MAX_WINDOW:
+            raise ConfigError(
+                f"frame_size x n_embd must be at most {MAX_WINDOW:,}, got {self.frame_size} x "
+                f"{self.n_embd}. Lower one of them."
+            )
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,7 @@ class TestConfig:
             ({"n_layer": 33}, "n_layer must be a whole number"),
             ({"n_condition": 0}, "n_condition must be a whole number"),
             ({"n_mlp": 2.5}, "n_mlp must be a whole number"),
+            ({"frame_size": 1024, "n_embd": 17}, r"at most 16,384, got 1024 x 17"),
         ],
     )
     def test_a_size_out_of_range_is_refused(self, sizes, message):
