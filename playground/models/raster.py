@@ -69,7 +69,13 @@ def labels_of(condition, batch_size: int, n_class: int, device) -> Tensor | None
         if condition is not None:
             raise ConfigError(f"This model knows no classes, got {condition!r}. Leave it out.")
         return None
-    labels = torch.as_tensor(n_class if condition is None else condition, device=device).long()
+    try:
+        labels = torch.as_tensor(n_class if condition is None else condition, device=device).long()
+    except (TypeError, ValueError, RuntimeError) as error:  # a text, say, from a file of somebody's
+        raise ConfigError(
+            f"This model is told a class from 0 to {n_class - 1}, got {str(condition)[:60]!r}. "
+            "Choose one of its classes, or none."
+        ) from error
     if labels.ndim > 1 or labels.numel() not in (1, batch_size):
         raise ConfigError(f"Give one class, or one for each of {batch_size} rows.")
     if bool((labels < 0).any() or (labels > n_class).any()):
