@@ -29,6 +29,8 @@ class Record:
         """Read what has come to `steps`, all of the branch; another branch is read anew."""
         if self.length > len(steps) or (self.length and steps[self.length - 1] is not self.last):
             self.length = 0
+        if (missing := len(steps) - self._numbers.shape[1]) > 0:  # more is wanted than before
+            self._numbers = np.pad(self._numbers, ((0, 0), (0, missing)))
         for i in range(self.length, len(steps)):
             step = steps[i]
             self._numbers[:, i] = step.surprisal, step.entropy_bits, step.rank
