@@ -5,11 +5,13 @@ import copy
 import pytest
 import torch
 
+from playground.checkpoints import load
+from playground.data.sounds import read_examples
 from playground.errors import ConfigError
 from playground.models import WaveNet, WaveNetConfig
 from playground.models.spoken import END, MAX_FRAMES, MAX_LETTERS, Spoken, fit_letter_frames
 from playground.models.wavenet import FRESH
-from tests.helpers import random_tokens, with_weights
+from tests.helpers import random_tokens, shipped_folders, with_weights
 
 SMALL = {"levels": 22, "channels": 12, "skip_channels": 9, "n_layer": 5, "dilation_cycle": 3}
 
@@ -59,6 +61,17 @@ def test_kernel_queues_and_forward_agree(sizes):
             logits, state = one.step_every(chunk, state)
             found.append(logits)
         torch.testing.assert_close(torch.cat(found, dim=1), rows, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("folder", shipped_folders("audio"), ids=lambda folder: folder.name)
+def test_kernel_torch_and_forward_agree_on_shipped_weights_and_real_sound(folder):
+    model, tokenizer = load(folder)
+    sound = read_examples(folder, tokenizer)[0][:1500]
+    tokens = torch.tensor([[tokenizer.bos_token, *tokenizer.encode(sound)]])
+    rows = model.forward(tokens)
+    for one in (model, by_torch(model)):
+        logits, _ = one.step_every(tokens, one.initial_state(1))
+        torch.testing.assert_close(logits, rows, rtol=1e-4, atol=1e-4)
 
 
 def test_queues_are_moved_without_a_trace_when_their_room_is_used_up():
