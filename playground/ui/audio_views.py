@@ -81,7 +81,10 @@ def sound(
 def _facts(setting: AudioSetting, session: AudioSession, record: Record) -> str:
     made = record.length
     if not made:
-        return "Nothing is decided yet: press Step, Play, or click a level."
+        return (
+            "Nothing is decided yet: press Run to end for a whole sound, Play to watch it grow, "
+            "Step for one sample, or click a level."
+        )
     guided = " under the guided model" if setting.guidance != 1 else ""
     whole = "complete, " if session.stepper.has_ended and session.stepper.at_end else ""
     return (
