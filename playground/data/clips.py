@@ -135,8 +135,8 @@ def split_sounds(
     is_test, split = hold_out(range(len(clips))), "every tenth sound"
     if official:
         is_test, split = official
-    elif texts:
-        is_test, split = hold_out(texts, keep), "every tenth text"
+    elif texts and (by_text := hold_out(texts, keep)).any():  # none of fewer than ten texts
+        is_test, split = by_text, "every tenth text"
         split += " that is no number (all numbers are trained on)" if keep else ""
     elif classes and (by_class := hold_out_of_classes(labels)).any():
         is_test, split = by_class, "one sound in ten of each class, at least one"

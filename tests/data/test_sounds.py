@@ -14,7 +14,7 @@ import soundfile
 from huggingface_hub import constants
 
 from playground.data import clips, parquet_sounds, sounds
-from playground.data.clips import DIGITS, NUMBERS, hold_out, plain_words, trimmed
+from playground.data.clips import DIGITS, NUMBERS, hold_out, plain_words, split_sounds, trimmed
 from playground.data.sounds import (
     EXAMPLES,
     examples_of,
@@ -244,6 +244,14 @@ def test_a_group_is_held_out_whole():
     assert held.sum() == 4
     kept = hold_out(groups, keep=["text 9"])
     assert {g for g, h in zip(groups, kept, strict=True) if h} == {"text 10"}
+
+
+def test_a_part_is_held_out_of_sounds_that_say_the_same_few_words():
+    clips, texts = [np.zeros(5, np.float32)] * 20, ["yes", "no"] * 10
+    found = split_sounds("answers", clips, 8000, texts=texts, licence="", source="")
+    assert len(found.test) == 2
+    assert len(found.train) == len(found.train_texts) == 18
+    assert found.split == "every tenth sound"
 
 
 # -- a folder --------------------------------------------------------------------------------------
