@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from playground.models.base import ARModel, device_of
 
-
 CHUNK = 8192  # samples whose logits are held at once
 
 

@@ -31,7 +31,11 @@ def cepstra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def warped_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the mean distance of sequences (N, D) and (M, D) along their best alignment."""
+    """Return the summed distance of sequences (N, D) and (M, D) along their best alignment.
+
+    Divided by N + M, so that long sounds are not far from all others (Sakoe & Chiba's unweighted
+    steps: a diagonal one counts once).
+    """
     costs = np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))  # (N, M)
     N, M = costs.shape
     before, last = np.full(N, np.inf), np.full(N, np.inf)  # of two diagonals, by row

@@ -83,7 +83,7 @@ class Conditioned(nn.Module):
 def as_drawn(
     model: ARModel, bos_token: int, condition: Any = None, guidance_scale: float = 1.0
 ) -> Conditioned:
-    """Return a model of pictures as decoders step it: told its class, guided, and never restarting.
+    """Return a model of pictures or sounds as decoders step it: told, guided, never restarting.
 
     Guidance of 1 is the plain model; it needs a condition to be guided towards.
 
