@@ -196,6 +196,7 @@ def one_sample(voices: Voices, at: int) -> None:
     """Draw what the model thought of one sample of greedy, and what is made of that."""
     tokenizer, stepper = voices.tokenizer, voices.steppers[0]
     last = voices.made - 1
+    at = min(at, last)  # greedy is ahead of the others where one of them could not go on
     if last:
         at = st.slider(
             "Sample of greedy to look at",
