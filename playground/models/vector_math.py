@@ -26,7 +26,9 @@ WIDE, PAIR = (4, 2) if HAS_LONG_VECTORS else (2, 1)  # panels of a tile of 1 and
 SKEW = 16  # values between rows, lest rows of 2^n values fight over the same cache lines
 REDUCE = {"reassoc", "contract", "nsz"}  # what sums need to be vectorised
 F = np.float32
-SHARED = ("atomics.py", "vector_code.py", "vector_math.py")  # compiled into every kernel
+SHARED = (  # compiled into every kernel, or into another family's
+    "atomics.py", "vector_code.py", "vector_math.py", "lstm_kernel.py", "pixelcnn_kernel.py",
+)  # fmt: skip
 
 
 def compiled(signature: str):
@@ -68,10 +70,14 @@ def padded(columns):
 
 
 def linear_of(is_half: bool):
-    """Return the product with weights of one type, whose tiles are compiled for it."""
+    """Return the product with weights of one type, whose tiles are compiled for it.
+
+    Each has a name of its own. Kernels that were compiled in different processes bring machine code
+    of their helpers along, and in one process the first of a name serves all: numba tells helpers
+    apart by name and by a number that depends on what was imported before.
+    """
     item = 2 if is_half else 4
 
-    @njit
     def linear(x, stride, rows, depth, weights, out, out_stride, columns):
         """Multiply x (rows, depth) by packed weights into out (rows, whole panels of columns)."""
         panels = (columns + PANEL - 1) // PANEL
@@ -104,7 +110,8 @@ def linear_of(is_half: bool):
                     tile(1, WIDE, is_half, row, stride, w, depth, to, out_stride)
                 row, to, left = row + done * step, to + done * to_step, left - done
 
-    return linear
+    linear.__name__ = linear.__qualname__ = f"linear_{'half' if is_half else 'float'}"
+    return njit(linear)
 
 
 linear_half, linear_float = linear_of(True), linear_of(False)

@@ -19,7 +19,7 @@ from playground.models import (
 )
 from playground.models.packing import Memory
 from playground.models.rnn import LSTMState
-from playground.models.vector_math import compiled, linear
+from playground.models.vector_math import compiled, linear, linear_float, linear_half
 from tests.helpers import random_tokens, transformer, with_weights
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -135,6 +135,12 @@ def test_the_head_of_the_last_layer_has_the_bits_of_a_step(model):
     with torch.inference_mode():
         assert torch.equal(model.head(hidden[-1]), logits)
         check_close(model.head(hidden[0]), by_torch(model).head(hidden[0]))
+
+
+def test_products_with_weights_of_either_type_have_names_of_their_own():
+    """Of one name the first that was loaded serves both, with weights of the wrong type."""
+    names = {f.py_func.__qualname__ for f in (linear_half, linear_float)}
+    assert names == {"linear_half", "linear_float"}
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
