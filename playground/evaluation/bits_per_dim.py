@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,18 +57,27 @@ def percentiles_of(bits: Tensor) -> list[float]:
     return np.percentile(bits.numpy(), range(101)).round(4).tolist()
 
 
+def finite(value: Any) -> float | None:
+    """Return a number that a file tells; None if it is no number, or infinite as a float."""
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:  # JSON knows whole numbers of any length
+        return None
+    return number if math.isfinite(number) else None
+
+
 def share_less_likely(percentiles: Sequence[float], bits: float) -> float:
-    """Return the share (0 to 1) of the pictures of `percentiles` that need more than `bits`.
+    """Return the share (0 to 1) of the things of `percentiles` that need more than `bits`.
 
     `percentiles` is what `percentiles_of` returns; between two of them the share is interpolated.
 
     Raises:
         CheckpointError: `percentiles`, which come from a file, are not 101 ascending numbers.
     """
-    is_number = [isinstance(p, int | float) and math.isfinite(p) for p in percentiles]
-    if len(is_number) != 101 or not all(is_number) or sorted(percentiles) != list(percentiles):
+    numbers = [finite(percentile) for percentile in percentiles]
+    if len(numbers) != 101 or None in numbers or sorted(numbers) != numbers:
         raise CheckpointError(
-            "The bits per dimension of the test pictures, which the checkpoint lists, must be 101 "
+            "The bits of the test pictures or sounds, which the checkpoint lists, must be 101 "
             "ascending numbers. Train or download it again."
         )
-    return 1.0 - float(np.interp(bits, percentiles, np.linspace(0, 1, 101)))
+    return 1.0 - float(np.interp(bits, numbers, np.linspace(0, 1, 101)))

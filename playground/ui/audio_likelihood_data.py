@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from playground.evaluation.bits_per_dim import share_less_likely
+from playground.evaluation.bits_per_dim import finite, share_less_likely
 from playground.evaluation.bits_per_sample import surprisal_of_sound
 from playground.evaluation.posterior import class_posterior
 from playground.registry import available
@@ -96,8 +96,7 @@ def judge(setting: AudioSetting, choice: SoundChoice) -> Likelihood:
 
 def usual_of(loaded: Loaded, told: Told) -> float | None:
     """Return the bits per sample of the test sounds; None if the checkpoint does not tell."""
-    usual = loaded.info.get("test_bits_per_sample" + _untold(loaded, told))
-    return float(usual) if isinstance(usual, int | float) else None
+    return finite(loaded.info.get("test_bits_per_sample" + _untold(loaded, told)))
 
 
 def rank_of(loaded: Loaded, told: Told, bits: float) -> float | None:

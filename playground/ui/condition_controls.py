@@ -20,7 +20,8 @@ GUIDANCE = (
 def class_names(loaded: Loaded) -> list[str]:
     """Return the names of the classes that a model can be told; none if it knows no classes."""
     number = getattr(loaded.model.config, "n_class", 0)
-    names = [str(name) for name in loaded.info.get("classes") or []]
+    told = loaded.info.get("classes")
+    names = [str(name) for name in told] if isinstance(told, list) else []
     return [names[i] if i < len(names) else f"class {i}" for i in range(number)]
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 import torch
 
 from playground.errors import PlaygroundError
-from playground.evaluation.bits_per_dim import share_less_likely, surprisal_of_pictures
+from playground.evaluation.bits_per_dim import finite, share_less_likely, surprisal_of_pictures
 from playground.evaluation.posterior import class_posterior
 from playground.registry import available
 from playground.tokenizers.image import ImageTokenizer
@@ -182,5 +182,4 @@ def judged(loaded: Loaded, setting: ImageSetting, choice: PictureChoice) -> Judg
     untold = names and label is None
     usual = loaded.info.get("test_bits_per_dim" + ("_without_class" if untold else ""))
     says = f"told “{names[label]}”" if label is not None else "told no class"
-    is_number = isinstance(usual, int | float) and choice.decided is None
-    return Judged(loaded.card.name, bits, says, float(usual) if is_number else None)
+    return Judged(loaded.card.name, bits, says, finite(usual) if choice.decided is None else None)

@@ -77,7 +77,8 @@ def load_model(card: ModelCard, device: str = "cpu") -> Loaded:
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner=READING)
 def _load(name: str, folder: str, written: int, device: str, _card: ModelCard) -> Loaded:
     model, tokenizer = load(Path(folder), device)
-    info = read_config(Path(folder)).get("info") or {}
+    info = read_config(Path(folder)).get("info")
+    info = info if isinstance(info, dict) else {}  # what it tells beside the model is optional
     warm_up(model)  # no click shall pay for it
     loaded = Loaded(_card, model, tokenizer, info, count_parameters(model))
     # What lives as long as the server need not be visited by every garbage collection.

@@ -51,7 +51,10 @@ def test_the_share_of_less_likely_pictures_counts_those_that_need_more_bits():
     assert share_less_likely(percentiles_of(torch.ones(3)), 1.0) == 0  # no more, no less
 
 
-@pytest.mark.parametrize("damage", [[], [0.5] * 100, [1.0, *[0.0] * 100], [math.nan] * 101])
+@pytest.mark.parametrize(
+    "damage",
+    [[], [0.5] * 100, [1.0, *[0.0] * 100], [math.nan] * 101, [10**400] * 101, [True] * 101, ["1"]],
+)
 def test_percentiles_of_a_damaged_checkpoint_are_refused(damage):
     with pytest.raises(CheckpointError, match="101 ascending numbers"):
         share_less_likely(damage, 0.5)
