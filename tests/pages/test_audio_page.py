@@ -10,7 +10,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from playground import registry
-from playground.checkpoints import load
+from playground.checkpoints import load, save
 from playground.data.sounds import read_examples
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
@@ -20,7 +20,7 @@ from playground.registry import available
 from playground.ui.audio_link import pack_forced, unpack_forced
 from playground.ui.kept_link import pack_tokens
 from tests.helpers import ROOT
-from tests.sound_checkpoints import ALPHABET, CLASSES, TOKENIZER, write_checkpoint
+from tests.sound_checkpoints import ALPHABET, CLASSES, TOKENIZER, sound_model, write_checkpoint
 
 AUDIO = str(ROOT / "pages" / "3_Audio.py")
 QUARTER = 2000  # samples: the shortest duration of the page
@@ -475,6 +475,31 @@ def test_a_damaged_model_is_a_message(tmp_path, monkeypatch):
     write_checkpoint(tmp_path / "runs" / "drums", n_class=3)
     (tmp_path / "runs" / "drums" / "model.safetensors").write_bytes(b"nothing")
     assert "'drums' cannot be used" in messages(audio_page())
+
+
+@pytest.mark.parametrize(
+    "info", [["classes"], {"classes": 7, "test_bits_percentiles_without_class": [10**400]}]
+)
+def test_what_a_model_tells_of_itself_may_be_anything(info, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(registry, "MODELS", ())
+    save(tmp_path / "runs" / "drums", sound_model(n_class=3), TOKENIZER, info=info)
+    page = audio_page()
+    assert page.selectbox(key="class").options == ["any", "class 0", "class 1", "class 2"]
+    press(page, "step_burst")
+    page.segmented_control(key="do").set_value("How likely?").run()
+    page.segmented_control(key="sound_source").set_value("Step by step").run()
+    assert not page.exception
+    assert ("101 ascending numbers" in messages(page)) == isinstance(info, dict)
+
+
+def test_a_sound_goes_on_when_a_longer_one_is_wanted(sounds):
+    page = audio_page()
+    run_to_end(page)
+    page.slider(key="seconds").set_value(0.5).run()
+    press(page, "step_burst")
+    assert not page.exception
+    assert session_of(page).record(0).length == QUARTER + 80
 
 
 def test_without_models_the_page_says_how_to_train_one(tmp_path, monkeypatch):
