@@ -97,13 +97,14 @@ def _plan(setting: AudioSetting, choice: SoundChoice) -> Plan:
         last = count // step * STEP_MS
         value = state.value(f"{KEY}_ms")
         if isinstance(value, int) and value > last:
-            state.set_widget(f"{KEY}_ms", last)
+            state.forget_widget(f"{KEY}_ms")  # it was of a longer sound
         shown = st.slider(
             "Milliseconds kept", 0, last, last // (2 * STEP_MS) * STEP_MS, STEP_MS,
             key=f"{KEY}_ms", bind="query-params", help=f"Of {most:.4g}.",
         )  # fmt: skip
         kept = min(count, shown * rate // 1000)
     if kept:
+        st.caption("What is kept:")
         st.audio(to_wav(choice.samples[:kept], rate), format="audio/wav", alt="what is kept")
     number = st.slider("Continuations", 1, MAX_CONTINUATIONS, 4, key=f"{KEY}_count",
                        bind="query-params")  # fmt: skip

@@ -196,9 +196,11 @@ def _uploaded(tokenizer: AudioTokenizer, key: str) -> SoundChoice | None:
         "A sound from your device", key=f"{key}_file", max_upload_size=MAX_MB,
         on_change=_forget, args=("upload",),
         label_visibility="collapsed",
-        help=f"{', '.join(FORMATS)}. Its first {LONGEST:g} seconds are read, in mono at "
-        f"{tokenizer.sample_rate:,} samples a second.",
     )  # fmt: skip
+    st.caption(
+        f"{', '.join(FORMATS)}. Its first {LONGEST:g} seconds are read, in mono at "
+        f"{tokenizer.sample_rate:,} samples a second."
+    )
     memory = _memory()
     memory.upload = _read(file, tokenizer, memory.upload)
     name = memory.upload.name[:60] if memory.upload is not None else ""
