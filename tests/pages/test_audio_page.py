@@ -404,8 +404,18 @@ def test_other_noise_gives_other_continuations_and_too_many_are_refused(sounds):
     assert "at most 100,000 are decided at once" in messages(page)
 
 
+def test_of_a_shorter_sound_half_is_kept_where_more_was_kept_than_it_has(sounds, caplog):
+    page = audio_page(do="Continue a sound")
+    page.slider(key="continuation_ms").set_value(150).run()
+    page.selectbox(key="sound_example").set_value("2 · snare").run()
+    assert not page.exception
+    assert page.slider(key="continuation_ms").value == 50  # of 100
+    assert "Session State API" not in caplog.text  # Streamlit's warning of a value set twice
+
+
 def test_an_upload_is_made_to_fit_and_what_is_no_sound_is_told(sounds):
     page = audio_page(do="Continue a sound", sound_source="Upload")
+    assert "first 4 seconds are read" in " ".join(c.value for c in page.caption)
     loud = np.stack([np.sin(np.arange(48_000) / 9), np.zeros(48_000)], axis=1)
     file = io.BytesIO()
     soundfile.write(file, loud, 48_000, format="WAV", subtype="FLOAT")
