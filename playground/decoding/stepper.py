@@ -206,6 +206,10 @@ class Stepper:
                 f"There is no token {token}: this model's tokens are 0 to "
                 f"{self.model.vocab_size - 1}. Click one in the chart."
             )
+        if token in getattr(self.model, "excluded", ()):
+            raise ConfigError(
+                f"Token {token} never follows here: it is where a sequence starts. Click another."
+            )
         if self.has_ended:
             return
         self._advance(self._forced(token, "user", lane), lane)

@@ -10,6 +10,7 @@ from playground.decoding.processors import Processor
 from playground.decoding.stepper import MAX_BRANCHES, Stepper
 from playground.decoding.strategies import Greedy, Sample
 from playground.errors import ConfigError, ContextFullError, PromptError
+from playground.models.conditioned import Conditioned
 from tests.helpers import CONTEXT_LENGTH, MODELS, VOCAB_SIZE, ngram, picture_model, transformer
 
 PROMPT = (VOCAB_SIZE - 1, 1, 2, 3)
@@ -252,3 +253,13 @@ def test_unknown_tokens_are_refused():
         stepper.take(VOCAB_SIZE, LANE)
     with pytest.raises(PromptError):
         Stepper(ngram(), "test", (VOCAB_SIZE,))
+
+
+def test_a_token_that_never_follows_is_not_taken():
+    model = Conditioned(transformer(), excluded=(7,))
+    stepper = Stepper(model, "m", [7])
+    with pytest.raises(ConfigError, match="never follows"):
+        stepper.take(7, Lane())
+    assert stepper.tokens == (7,)
+    stepper.take(6, Lane())
+    assert stepper.tokens == (7, 6)
