@@ -15,6 +15,7 @@ from playground.data.sounds import Sounds, examples_of, write_examples
 from playground.evaluation.bits_per_dim import percentiles_of
 from playground.evaluation.bits_per_sample import bits_of_sounds, bits_per_sample
 from playground.evaluation.templates import nearest
+from playground.models.guided import Guided
 from playground.models.ngram import fit_ngram
 from playground.tokenizers.audio import AudioTokenizer, mel_spectrogram, to_wav
 from train.loop import clock, origin, seed_of, settings_json
@@ -23,7 +24,7 @@ from train.told import Told, ToldText
 if TYPE_CHECKING:
     from train.audio import Config
 
-TEMPERATURES = (1.0, 0.8, 0.6)  # at which a recogniser hears words
+WAYS = ((1.0, 1.0), (0.8, 1.0), (0.8, 2.0))  # temperature and guidance of words that are heard
 MISTAKES = 8  # kinds of them that a card lists
 BASELINES = {"histogram of the levels": 1, "n-gram, 1 sample back": 2, "n-gram, 2 samples back": 3}
 
@@ -125,20 +126,21 @@ def publish(config, model, tokenizer, sounds: Sounds, judged_by, seconds: float)
 def recognised(model, tokenizer: AudioTokenizer, told: ToldText, clips, config: Config) -> dict:
     """Say how many of the words that the model speaks are most like the word that it was told.
 
-    By temperature: how many are right, of how many, and which was taken for which.
+    By temperature and guidance: how many are right, of how many, which was taken for which.
     """
     words = [word for word, _, _ in told.shown]
     templates = [clips[told.texts.index(word)] for word in words]
     found = {}
-    for temperature in TEMPERATURES:
+    for temperature, guidance in WAYS:
+        speaker = model if guidance == 1.0 else Guided(model, guidance)
         mistakes = []
         for number, (word, _, seconds) in enumerate(told.shown * config.draws):
-            made = speak(model, tokenizer, word, seconds, config.seed + number, temperature)
+            made = speak(speaker, tokenizer, word, seconds, config.seed + number, temperature)
             heard = words[nearest(made, templates, tokenizer.sample_rate)]
             if heard != word:
                 mistakes.append(f"{word} as {heard}")
         total = config.draws * len(words)
-        found[str(temperature)] = [total - len(mistakes), total, sorted(mistakes)]
+        found[f"{temperature}, {guidance}"] = [total - len(mistakes), total, sorted(mistakes)]
     return found
 
 
@@ -161,9 +163,9 @@ def card(config: Config, info: dict, told: Told) -> str:
         heard = f"\nA recogniser that takes each of {config.draws} draws of {words_of(told)} for "
         heard += "the real word it is most like (`playground/evaluation/templates.py`) is right "
         heard += "so often:\n"
-        heard += "\n| temperature | right | mistakes |\n|---|---|---|"
-        for temperature, (right, total, mistakes) in info["recognised"].items():
-            heard += f"\n| {temperature} | {right} of {total} | {counted(mistakes)} |"
+        heard += "\n| temperature, guidance | right | mistakes |\n|---|---|---|"
+        for way, (right, total, mistakes) in info["recognised"].items():
+            heard += f"\n| {way} | {right} of {total} | {counted(mistakes)} |"
         heard += "\n"
     names = ", ".join(dict.fromkeys(name for name, _, _ in told.shown))
     return f"""# {config.out.name}

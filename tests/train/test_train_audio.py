@@ -63,7 +63,7 @@ def test_a_finished_run_leaves_a_checkpoint_with_its_card_and_sounds(model, data
     if told == "text":
         assert set(trained.config.alphabet) >= set("zero one two")
         assert [total for _, total, _ in info["recognised"].values()] == [10] * 3
-        assert "| 1.0 |" in card
+        assert "| 0.8, 2.0 |" in card
     heard = read_sound(tmp_path / "samples.wav", 8000, longest_seconds=60)
     assert len(heard.samples) > 8000
     examples = read_examples(tmp_path, tokenizer)
