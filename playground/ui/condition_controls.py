@@ -11,6 +11,7 @@ from playground.ui.resources import Loaded
 
 ANY = "any"  # class
 MAX_GUIDANCE = 8.0
+CLEAR = 2.0  # towards a text: three of four digits are recognised, without it every second one
 GUIDANCE = (
     "Classifier-free guidance: what the {told} makes likelier becomes likelier still. 1: off; 0: "
     "as if no {told} were told. Ho & Salimans 2022, arXiv:2207.12598"
@@ -62,12 +63,12 @@ def text_controls(loaded: Loaded, example: str) -> tuple[str | None, float]:
     text = text_to_speak(text, alphabet)
     if text is None:
         return None, 1.0
-    return text, _guidance("text")
+    return text, _guidance("text", CLEAR)
 
 
-def _guidance(told: str) -> float:
+def _guidance(told: str, default: float = 1.0) -> float:
     name_bad_number("guidance", 0.0, MAX_GUIDANCE)
     return st.slider(
-        "Guidance", 0.0, MAX_GUIDANCE, 1.0, 0.25, key="guidance", bind="query-params",
+        "Guidance", 0.0, MAX_GUIDANCE, default, 0.25, key="guidance", bind="query-params",
         help=GUIDANCE.format(told=told),
     )  # fmt: skip
