@@ -59,9 +59,8 @@ def setting(cards: dict[str, ModelCard]) -> AudioSetting:
 
 def pace_picker(sample_rate: int) -> tuple[float, int]:
     """Choose how fast Play is; return its ticks a second, and the samples decided in each."""
-    chosen = st.select_slider("Play", list(SPEEDS), "0.2 s a second", key="pace",
-                              help="How much sound is decided in each second that you watch; a "
-                              "busy computer may do less.")  # fmt: skip
+    chosen = st.select_slider("Sound in each second of watching", list(SPEEDS), "0.2 s a second",
+                              key="pace")  # fmt: skip
     share = SPEEDS[chosen]
     samples = SLOWEST if share is None else share * sample_rate  # a second
     at_once = math.ceil(samples / TICKS)

@@ -111,8 +111,7 @@ def test_it_grows_while_it_plays_and_pauses_at_once(visit):
     v = visit("seconds=4")
     v.press("Play")
     first = wait_made(v, lambda count: count > 0)
-    second = wait_made(v, lambda count: count > first)
-    assert (second - first) % 200 == 0  # a tenth of a second in four parts
+    wait_made(v, lambda count: count > first)
     v.press("Pause")
     v.page.get_by_role("button", name="Play").wait_for()
     v.ready()
