@@ -201,14 +201,11 @@ class Stepper:
         Raises:
             ConfigError: the model has no such token.
         """
-        if not 0 <= token < self.model.vocab_size:
+        excluded = getattr(self.model, "excluded", ())  # a start token never follows
+        if not 0 <= token < self.model.vocab_size or token in excluded:
             raise ConfigError(
-                f"There is no token {token}: this model's tokens are 0 to "
-                f"{self.model.vocab_size - 1}. Click one in the chart."
-            )
-        if token in getattr(self.model, "excluded", ()):
-            raise ConfigError(
-                f"Token {token} never follows here: it is where a sequence starts. Click another."
+                f"There is no token {token}, or it never follows: this model's tokens are 0 to "
+                f"{self.model.vocab_size - 1} without {list(excluded)}. Click one in the chart."
             )
         if self.has_ended:
             return
