@@ -107,6 +107,7 @@ class Crops:
         tail = round(config.tail * config.sample_rate)
         self.clips = [np.pad(clip, (0, tail)) for clip in clips]
         self.tokenizer, self.config = tokenizer, config
+        self.silence = tokenizer.encode(np.zeros(1, np.float32))[0]
         lengths = np.array([len(clip) for clip in self.clips], np.float64)
         # A sound counts by its length, yet a short one is not less of a sound than a crop is.
         weights = lengths.clip(min=config.example / 2)
@@ -140,8 +141,7 @@ class Crops:
             tokens = torch.from_numpy(self.tokenizer.quantise(heard)).long()
             if start == 0:
                 tokens = F.pad(tokens, (1, 0), value=self.tokenizer.bos_token)
-            silence = int(self.tokenizer.quantise(np.zeros(1, np.float32))[0])
-            tokens = F.pad(tokens, (0, size + 1 - len(tokens)), value=silence)
+            tokens = F.pad(tokens, (0, size + 1 - len(tokens)), value=self.silence)
             read = tokens[:-1]
             if c.input_noise:
                 most = c.input_noise * torch.rand(1, generator=generator)
@@ -191,14 +191,13 @@ def train(config: Config) -> int:
     torch.set_num_threads(config.threads or torch.get_num_threads())
     sounds = load_sounds(config.data, config.data_dir, sample_rate=config.sample_rate)
     tokenizer = AudioTokenizer(config.sample_rate)
-    clips = [torch.from_numpy(tokenizer.quantise(clip)) for clip in sounds.train]
     test = [torch.from_numpy(tokenizer.quantise(clip)) for clip in sounds.test]
     told = told_by(config, sounds)
     crops = Crops(sounds.train, sounds.train_texts, tokenizer, config)
+    heard, judged = (sum(map(len, part)) / config.sample_rate for part in (sounds.train, test))
     print(
-        f"{sounds.name}: {len(clips):,} sounds of {sum(map(len, clips)) / config.sample_rate:,.0f} "
-        f"s to train on, {len(test):,} of {sum(map(len, test)) / config.sample_rate:,.0f} s to "
-        f"judge by, told {told.says}"
+        f"{sounds.name}: {len(sounds.train):,} sounds of {heard:,.0f} s to train on, {len(test):,} "
+        f"of {judged:,.0f} s to judge by, told {told.says}"
     )
     model = build_model(config, tokenizer, told)
     if told.name == "text":
@@ -227,7 +226,7 @@ def train(config: Config) -> int:
             run.say(f"held out {bits:.4f} bits/sample (first {len(few):,} sounds)")
     if run.stop:
         return run.stop.exit_code
-    publish(config, model, tokenizer, sounds, (clips, test, told), run.seconds)
+    publish(config, model, tokenizer, sounds, (test, told), run.seconds)
     return 0
 
 

@@ -85,7 +85,7 @@ def spectrogram_sheet(rows: list[list[np.ndarray]], sample_rate: int) -> Image.I
 
 def publish(config, model, tokenizer, sounds: Sounds, judged_by, seconds: float) -> None:
     """Write the checkpoint, measure it as it was written, and write its card."""
-    clips, test, told = judged_by
+    test, told = judged_by
     info = {
         "modality": "audio",
         **origin("audio", sounds, model, seconds),
@@ -104,6 +104,7 @@ def publish(config, model, tokenizer, sounds: Sounds, judged_by, seconds: float)
             bits = bits_of_sounds(shipped, test, tokenizer.bos_token, told_of)
             info[f"test_bits_per_sample{suffix}"] = round((bits.sum() / lengths.sum()).item(), 4)
             info[f"test_bits_percentiles{suffix}"] = percentiles_of(bits / lengths)
+    clips = [torch.from_numpy(tokenizer.quantise(clip)) for clip in sounds.train]
     info["baselines"] = baselines(clips, test, tokenizer.vocab_size)
     if isinstance(told, ToldText):
         info["recognised"] = recognised(shipped, tokenizer, told, sounds.train, config)
