@@ -11,14 +11,13 @@ import numpy as np
 from numba import njit
 
 from playground.models.lstm_kernel import add_bias, logistic, tanh
-from playground.models.pixelcnn_kernel import rectify
-from playground.models.vector_math import F, compiled, exp, floats, linear, padded
+from playground.models.pixelcnn_kernel import add_start, rectify
+from playground.models.vector_math import F, compiled, copy, exp, floats, linear, padded
 
 # Entries of the plan, then LAYER_SIZE entries a layer.
 N_LAYER, CHANNELS, SKIP_CHANNELS, LEVELS, KERNEL_SIZE, HOP, IS_HALF = range(7)  # numbers
 EMBEDDING, INNER, INNER_BIAS, OUTER, OUTER_BIAS, LAYERS = range(7, 13)  # addresses
 DILATION, GATES, GATES_BIAS, OUTPUTS, OUTPUTS_BIAS, LAYER_SIZE = range(6)
-BELOW = F(20.0)  # nats from the least likely level to BOS, as in `raster.with_start`
 BELOW_ONE = 1 - 2.0**-50  # as in `strategies.draw`
 
 
@@ -93,12 +92,8 @@ def head(plan, skips, logits):
     rectify(inner, S, x)
     linear(x, S, plan[OUTER], is_half, outer, levels)
     add_bias(outer, floats(plan[OUTER_BIAS], 1, levels), levels)
-    for b in range(B):
-        least = outer[b, 0]
-        for i in range(levels):
-            least = min(least, outer[b, i])
-            logits[b, i] = outer[b, i]
-        logits[b, levels] = least - BELOW
+    copy(outer, logits, levels)
+    add_start(logits, levels)
 
 
 @njit
