@@ -98,7 +98,23 @@ class Texts:
         return replace(many, **{name: getattr(few, name) for name in counted})
 
 
-class Pictures:
+class Drawn:
+    """What pictures and sounds share: a model that is told something, and never starts anew."""
+
+    def label(self, loaded: Loaded, asked: str | int) -> Condition:
+        return condition_of(loaded, asked)
+
+    def bind(self, loaded: Loaded, label: Condition) -> ARModel:
+        return as_drawn(loaded.model, loaded.tokenizer.bos_token, label)
+
+    def sealed(self, combined: ARModel, tokenizer: ImageTokenizer | AudioTokenizer) -> ARModel:
+        return as_drawn(combined, tokenizer.bos_token)  # what two exclude, a mixture may let in
+
+    def guided(self, loaded: Loaded, label: Condition, settings: dict, prefix) -> ARModel:
+        return guided(loaded, label, settings)
+
+
+class Pictures(Drawn):
     """Pictures of one size, of a class or of any, that may begin with the same top part."""
 
     name, noun = "image", "pictures"
@@ -134,18 +150,6 @@ class Pictures:
     def room(self, tokenizer: ImageTokenizer, prefix: Sequence[int], asked: int | None) -> int:
         left = tokenizer.size - len(prefix) + 1
         return left if asked is None else min(left, asked)
-
-    def label(self, loaded: Loaded, asked: str | int) -> Condition:
-        return condition_of(loaded, asked)
-
-    def bind(self, loaded: Loaded, label: Condition) -> ARModel:
-        return as_drawn(loaded.model, loaded.tokenizer.bos_token, label)
-
-    def sealed(self, combined: ARModel, tokenizer: ImageTokenizer) -> ARModel:
-        return as_drawn(combined, tokenizer.bos_token)  # what two exclude, a mixture may let in
-
-    def guided(self, loaded: Loaded, label: Condition, settings: dict, prefix) -> ARModel:
-        return guided(loaded, label, settings)
 
     def real(self, folder: Path, loaded: Loaded) -> Real:
         """Return the example pictures.
@@ -184,7 +188,7 @@ class Pictures:
         )  # fmt: skip
 
 
-class Sounds:
+class Sounds(Drawn):
     """Sounds of one length, told a class or a text, that may begin with the same part."""
 
     name, noun = "audio", "sounds"
@@ -219,18 +223,6 @@ class Sounds:
 
     def room(self, tokenizer: AudioTokenizer, prefix: Sequence[int], asked: int | None) -> int:
         return round(USUAL_SECONDS * tokenizer.sample_rate) if asked is None else asked
-
-    def label(self, loaded: Loaded, asked: str | int) -> Condition:
-        return condition_of(loaded, asked)
-
-    def bind(self, loaded: Loaded, label: Condition) -> ARModel:
-        return as_drawn(loaded.model, loaded.tokenizer.bos_token, label)
-
-    def sealed(self, combined: ARModel, tokenizer: AudioTokenizer) -> ARModel:
-        return as_drawn(combined, tokenizer.bos_token)
-
-    def guided(self, loaded: Loaded, label: Condition, settings: dict, prefix) -> ARModel:
-        return guided(loaded, label, settings)
 
     def real(self, folder: Path, loaded: Loaded) -> Real:
         """Return the example sounds, with their texts where the model speaks, or their classes.
