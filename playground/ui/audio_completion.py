@@ -64,27 +64,16 @@ def section(setting: AudioSetting, canvas: Sequence[int] = ()) -> None:
             st.button("Other noise", icon=":material/casino:", key=f"{KEY}_other",
                       on_click=_other, args=(session, plan),
                       help="The same sound and settings, other random numbers.")  # fmt: skip
-        interval, voices = audio_voices.interval(session), session.voices
 
-        @st.fragment(run_every=interval)
-        def board() -> None:
-            """Everything that grows."""
-            audio_voices.tick(session)
-            if audio_voices.interval(session) != interval:
-                st.rerun()  # the buttons above are the page's
-            if session.problem:
-                st.error(plain(session.problem))
-            if voices is None:
-                st.info("Press **Continue**: the sounds grow side by side.")
-                return
-            if voices.identity != identity and session.pace != "run":
-                st.info("Settings have changed since. Press Continue to hear what they do.",
-                        icon=":material/update:")  # fmt: skip
+        def draw(voices: Voices) -> None:
             results(session, voices)
             if voices.identity == identity and session.pace != "run":
                 own_rest(session, setting, tokens, plan)
 
-        board()
+        audio_voices.growing(
+            session, identity, "Press **Continue**: the sounds grow side by side.",
+            "Settings have changed since. Press Continue to hear what they do.", draw,
+        )  # fmt: skip
 
 
 def _plan(setting: AudioSetting, choice: SoundChoice) -> Plan:

@@ -75,25 +75,11 @@ def section(setting: AudioSetting) -> None:
         )
     with slot:
         audio_voices.buttons(session, KEY, "Let them sound")
-    interval, voices = audio_voices.interval(session), session.voices
-
-    @st.fragment(run_every=interval)
-    def board() -> None:
-        """Everything that grows."""
-        audio_voices.tick(session)
-        if audio_voices.interval(session) != interval:
-            st.rerun()  # the buttons above are the page's
-        if session.problem:
-            st.error(plain(session.problem))
-        if voices is None:
-            st.info("Press **Let them sound**: they grow side by side.")
-            return
-        if voices.identity != identity and session.pace != "run":
-            st.info("Settings have changed since. Press the button to hear what they do.",
-                    icon=":material/update:")  # fmt: skip
-        results(session, voices)
-
-    board()
+    audio_voices.growing(
+        session, identity, "Press **Let them sound**: they grow side by side.",
+        "Settings have changed since. Press the button to hear what they do.",
+        lambda voices: results(session, voices),
+    )  # fmt: skip
 
 
 def lanes_of(seed: int, between: float) -> list[Lane]:

@@ -19,6 +19,7 @@ from playground.errors import PlaygroundError
 from playground.tokenizers.audio import AudioTokenizer
 from playground.traces.trace import Step
 from playground.ui.audio_setting import AudioSetting
+from playground.ui.controls import plain
 from playground.ui.resources import turn
 
 TICK_S = 0.45  # of computing in one tick: every redraw makes players anew
@@ -150,3 +151,28 @@ def buttons(session: VoicesSession, key: str, label: str) -> None:
     else:
         st.button(label, type="primary", icon=":material/play_arrow:", key=f"{key}_start",
                   on_click=ask, args=(session,))  # fmt: skip
+
+
+def growing(
+    session: VoicesSession, identity: tuple, begin: str, changed: str,
+    draw: Callable[[Voices], None],
+) -> None:  # fmt: skip
+    """Draw sounds as they grow, by a fragment; say how to begin, and if settings have changed."""
+    shown, voices = interval(session), session.voices
+
+    @st.fragment(run_every=shown)
+    def board() -> None:
+        """Everything that grows."""
+        tick(session)
+        if interval(session) != shown:
+            st.rerun()  # the buttons above are the page's
+        if session.problem:
+            st.error(plain(session.problem))
+        if voices is None:
+            st.info(begin)
+            return
+        if voices.identity != identity and session.pace != "run":
+            st.info(changed, icon=":material/update:")
+        draw(voices)
+
+    board()
