@@ -45,7 +45,7 @@ def section(setting: AudioSetting) -> None:
     board_slot, details_slot = st.container(), st.container()
     is_open = bool(state.open_sections())
 
-    # What a step changes is drawn by a fragment; see pages/1_Text.py.
+    # What a step changes is drawn by a fragment; see text_stepping.py.
     @st.fragment(run_every=interval)
     def board() -> None:
         audio_actions.tick(session, setting, at_once)

@@ -1,0 +1,30 @@
+"""The widgets of the Text page: which model, what it begins with, and how; all in the link."""
+
+from __future__ import annotations
+
+from playground.registry import ModelCard
+from playground.ui import controls, resources
+from playground.ui.lane_controls import lane_controls
+from playground.ui.relatives import draft_of, kin_of
+from playground.ui.text_setting import Beginning, TextSetting
+
+MODES = ("Step through",)
+
+
+def setting(cards: dict[str, ModelCard]) -> TextSetting:
+    """Choose the model, the prompt, and how it decodes.
+
+    Raises:
+        PlaygroundError: the model cannot be used, or settings do not fit it.
+    """
+    card = controls.model_picker(cards)
+    loaded = resources.load_model(card)
+    prompt = controls.prompt_area()
+    begin = Beginning(prompt, prompt, lambda: loaded.tokenizer.encode(prompt))
+    kin = kin_of(card.name, cards)
+    kin.sort(key=lambda name: name != draft_of(kin, cards))  # the likeliest draft first
+    lane = lane_controls(
+        loaded.tokenizer, kin, lambda name: resources.load_model(cards[name]).model
+    )
+    length, slide, speed = controls.length_controls()
+    return TextSetting(loaded, loaded.model, begin, lane, length, slide, speed)
