@@ -98,6 +98,35 @@ class HasEmbedding(Protocol):
 
 
 @runtime_checkable
+class HasHeads(Protocol):
+    """A model whose attention heads can be left out, to see what the rest does without them.
+
+    Optional. A head is named by its layer and its number, both from 0. What a head that is left
+    out has read counts as 0 before the output projection of its layer, at every position.
+    """
+
+    n_layer: int
+    n_head: int
+
+    def forward_without(self, tokens: Tensor, heads: frozenset[tuple[int, int]]) -> Tensor:
+        """Map tokens (B, T) to the logits (B, T, V) that the other heads give."""
+        ...
+
+
+@runtime_checkable
+class HasInternals(Protocol):
+    """A recurrent model that tells what its units hold while it reads. Optional."""
+
+    def internals(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Return what each unit holds after each of tokens (B, T), (n_layer, B, T, n_hidden).
+
+        Of an LSTM "hidden" (its output, in -1..1), "cell" (any size), and "input gate", "forget
+        gate", "output gate" (in 0..1).
+        """
+        ...
+
+
+@runtime_checkable
 class HasStepEvery(Protocol):
     """A model that tells what it expects after every token of a chunk, as all our families do."""
 

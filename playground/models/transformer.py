@@ -15,7 +15,7 @@ attention rules out the fused kernel.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,9 +137,12 @@ class Block(nn.Module):
         heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return heads.transpose(1, 2).flatten(2)
 
-    def forward(self, x: Tensor, cos_sin: Tensor | None) -> Tensor:
-        """Map the stream (B, T, C) to itself, all positions at once."""
+    def forward(self, x: Tensor, cos_sin: Tensor | None, without: Sequence[int] = ()) -> Tensor:
+        """Map the stream (B, T, C) to itself, all positions at once, `without` some heads."""
         heads = self.attend(x, cos_sin)
+        if without:
+            heads = heads.unflatten(-1, (self.n_head, -1))
+            heads = heads.index_fill(2, torch.tensor(without, device=x.device), 0).flatten(2)
         x = x + F.dropout(self.project(heads), self.dropout, self.training)
         return x + F.dropout(self.mlp(x), self.dropout, self.training)
 
@@ -244,12 +247,14 @@ class Transformer(nn.Module):
             return logits
         return F.linear(self.norm(hidden), self.embedding.weight)
 
-    def _streams(self, embedded: Tensor) -> Iterator[Tensor]:
+    def _streams(
+        self, embedded: Tensor, without: Collection[tuple[int, int]] = ()
+    ) -> Iterator[Tensor]:
         x, cos_sin = self._place(embedded, 0)
         x = F.dropout(x, self.config.dropout, self.training)
         yield x
-        for block in self.blocks:
-            x = block(x, cos_sin)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, cos_sin, sorted(head for at, head in without if at == layer))
             yield x
 
     def initial_state(self, batch_size: int, condition: Any = None) -> KVCache:
@@ -319,19 +324,44 @@ class Transformer(nn.Module):
     def _rowwise_head(self, x: Tensor) -> Tensor:
         return rowwise_linear(layer_norm(x, self.norm), self.embedding.weight)
 
+    @property
+    def n_layer(self) -> int:
+        return self.config.n_layer
+
+    @property
+    def n_head(self) -> int:
+        return self.config.n_head
+
+    def forward_without(self, tokens: Tensor, heads: frozenset[tuple[int, int]]) -> Tensor:
+        """Map tokens (B, T) to logits (B, T, V) as if what those (layer, head) read were 0."""
+        *_, x = self._streams(self.embed(tokens), heads)
+        return self.head(x)
+
     @torch.inference_mode()
-    def attention_maps(self, tokens: Tensor) -> Tensor:
-        """Return the attention weights (n_layer, B, n_head, T, T) of tokens (B, T).
+    def attention_rows(
+        self, tokens: Tensor, first: int, keep: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Return the attention weights (n_layer, B, n_head, T - first, T) of tokens (B, T).
 
         Computed apart from `forward`, whose fused kernel never holds them.
+
+        Args:
+            first: position of the first query that is told.
+            keep: what is kept of a layer's (B, n_head, T - first, T), so that memory is bounded.
         """
         T = tokens.shape[1]
-        future = torch.ones(T, T, dtype=torch.bool, device=tokens.device).triu(1)
+        future = torch.ones(T - first, T, dtype=torch.bool, device=tokens.device).triu(1 + first)
         x, cos_sin = self._place(self.embed(tokens), 0)
-        maps = []
-        for block in self.blocks:
+        kept = []
+        for layer, block in enumerate(self.blocks):
             q, k, _ = block.query_key_value(x, cos_sin)
-            scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-            maps.append(scores.masked_fill(future, -torch.inf).softmax(-1))
-            x = block(x, cos_sin)
-        return torch.stack(maps)
+            scores = q[:, :, first:] @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+            weights = scores.masked_fill_(future, -torch.inf).softmax(-1)
+            kept.append(weights if keep is None else keep(weights))
+            if layer + 1 < len(self.blocks):
+                x = block(x, cos_sin)
+        return torch.stack(kept)
+
+    def attention_maps(self, tokens: Tensor) -> Tensor:
+        """Return the attention weights (n_layer, B, n_head, T, T) of tokens (B, T)."""
+        return self.attention_rows(tokens, 0)
