@@ -70,6 +70,12 @@ def transformer(
     return with_weights(Transformer(config))
 
 
+def text_model(family: str, seed: int = 1, scale: float = 0.25, **sizes) -> torch.nn.Module:
+    """A small model of tokens, with weights that are large enough to matter."""
+    config_class, model_class = FAMILIES[family]
+    return with_weights(model_class(config_class(VOCAB_SIZE, **sizes)), seed, scale)
+
+
 def lstm(n_layer: int = 2) -> LSTM:
     config = LSTMConfig(VOCAB_SIZE, n_layer=n_layer, n_embd=12, n_hidden=20)
     return with_weights(LSTM(config))
@@ -186,6 +192,16 @@ MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "transformer-learned": lambda: transformer("learned"),
     "transformer-sinusoidal": lambda: transformer("sinusoidal"),
     "transformer-one-head": lambda: transformer(n_head=1, n_layer=1, n_embd=64),
+    "neural-ngram": lambda: text_model("neural-ngram", order=5, n_embd=12, n_hidden=20),
+    "neural-ngram-2": lambda: text_model("neural-ngram", order=2, direct=False),
+    "causal-conv": lambda: text_model("causal-conv", channels=24, n_layer=4, dilation_cycle=3),
+    "recurrent-rnn": lambda: text_model("recurrent", cell="rnn", n_layer=2, n_hidden=20),
+    "recurrent-gru-residual": lambda: text_model(
+        "recurrent", cell="gru", n_layer=2, n_hidden=20, connection="residual"
+    ),
+    "recurrent-lstm-highway-norm": lambda: text_model(
+        "recurrent", cell="lstm", n_layer=2, n_hidden=20, connection="highway", layer_norm=True
+    ),
 }
 
 PICTURE_MODELS: dict[str, Callable[[], torch.nn.Module]] = {

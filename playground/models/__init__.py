@@ -2,6 +2,8 @@
 
 from playground.models.base import ARModel as ARModel
 from playground.models.base import State as State
+from playground.models.causal_conv import CausalConv, CausalConvConfig
+from playground.models.neural_ngram import NeuralNGram, NeuralNGramConfig
 from playground.models.ngram import NGram, NGramConfig
 from playground.models.pixelcnn import (
     GatedPixelCNN,
@@ -15,6 +17,7 @@ from playground.models.pixelrnn import (
     RowLSTM,
     RowLSTMConfig,
 )
+from playground.models.recurrent import Recurrent, RecurrentConfig
 from playground.models.rnn import LSTM, LSTMConfig
 from playground.models.samplernn import SampleRNN, SampleRNNConfig
 from playground.models.super_resolution import SuperResolution, SuperResolutionConfig
@@ -23,7 +26,10 @@ from playground.models.wavenet import WaveNet, WaveNetConfig
 
 FAMILIES = {  # name in config.json: (config class, model class)
     "ngram": (NGramConfig, NGram),
+    "neural-ngram": (NeuralNGramConfig, NeuralNGram),
+    "recurrent": (RecurrentConfig, Recurrent),
     "lstm": (LSTMConfig, LSTM),
+    "causal-conv": (CausalConvConfig, CausalConv),
     "transformer": (TransformerConfig, Transformer),
     "pixelcnn": (PixelCNNConfig, PixelCNN),
     "gated-pixelcnn": (GatedPixelCNNConfig, GatedPixelCNN),

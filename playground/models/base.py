@@ -6,7 +6,7 @@ The contract is protocols, not a base class: nothing is inherited, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
@@ -211,6 +211,23 @@ def rowwise_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
         return torch.cat([F.linear(row, weight, bias) for row in x.split(1)])
     y = torch.bmm(x, weight.t().expand(x.shape[0], -1, -1))  # (B, N, M)
     return y if bias is None else y + bias
+
+
+SHORT = 16  # tokens of a chunk that a family without kernels reads one at a time
+
+
+def one_by_one(step: Callable, tokens: Tensor, state: State) -> tuple[Any, State]:
+    """Read tokens (B, N) by N calls of `step`; return its results, side by side, and a State.
+
+    Products of several positions sum in another order than those of one, so a draft that is
+    verified in one pass would be judged by other bits than single steps judge by. Families without
+    kernels read short chunks like this, and longer ones, which are prompts, in one pass.
+    """
+    found = []
+    for token in tokens.split(1, dim=1):
+        made, state = step(token, state)
+        found.append(made)
+    return found, state
 
 
 def device_of(model: ARModel) -> torch.device:
