@@ -35,6 +35,9 @@ from playground.models.packing import (
 )
 
 
+INTERNALS = ("hidden", "cell", "input gate", "forget gate", "output gate")
+
+
 @dataclass(frozen=True)
 class LSTMConfig:
     vocab_size: int
@@ -132,6 +135,29 @@ class LSTM(nn.Module):
     def forward_layers(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, T) to the outputs (n_layer, B, T, n_hidden) of each layer."""
         return self._layers(self.embedding(tokens), self.initial_state(len(tokens)))[0]
+
+    @torch.inference_mode()
+    def internals(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Return INTERNALS of every unit after each of tokens (B, T), (n_layer, B, T, n_hidden).
+
+        "hidden" is the output. All outputs come first, by the fused kernel, so that the gates of
+        a layer are one product.
+        """
+        x = self.embedding(tokens)
+        outputs, _ = self._layers(x, self.initial_state(len(tokens)))
+        layers = []
+        for h, (w_ih, w_hh, b_ih, b_hh) in zip(outputs, self.lstm.all_weights, strict=True):
+            before = F.pad(h, (0, 0, 1, 0))[:, :-1]  # (B, T, H), 0 before the first token
+            gates = F.linear(x, w_ih, b_ih) + F.linear(before, w_hh, b_hh)
+            i, f, _, o = logistic(gates).chunk(4, dim=-1)
+            new = i * gates.chunk(4, dim=-1)[2].tanh()
+            cells = [new[:, 0]]
+            for t in range(1, tokens.shape[1]):
+                cells.append(f[:, t] * cells[-1] + new[:, t])
+            layers.append((h, torch.stack(cells, dim=1), i, f, o))
+            x = h
+        stacked = map(torch.stack, zip(*layers, strict=True))
+        return dict(zip(INTERNALS, stacked, strict=True))
 
     def _layers(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Return outputs (n_layer, B, N, n_hidden) of x (B, N, C) after `state`, and the next."""
