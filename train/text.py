@@ -1,6 +1,6 @@
-"""Train a text model: python -m train.text --model transformer --data king-james --out NAME.
+"""Train a text model: python -m train.text --family transformer --data king-james --out NAME.
 
-One script for the n-gram, the LSTM and the Transformer, over characters or byte pairs. The
+One script for every family (`families.py`), over characters or byte pairs. The
 defaults train the shipped character Transformer on the King James Bible: about 45 minutes on two
 CPU cores, 1.5 bits per character on the last 5 % of the text.
 """
@@ -19,37 +19,47 @@ from playground.data.text import EXCERPT, Corpus, excerpt, load_corpus
 from playground.decoding.generate import generate_trace
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
-from playground.errors import ConfigError, DataError
+from playground.errors import DataError, check_range, check_whole
 from playground.evaluation.likelihood import negative_log_likelihood
 from playground.models.ngram import fit_ngram
-from playground.models.rnn import LSTM, LSTMConfig
-from playground.models.transformer import Transformer, TransformerConfig
+from playground.models.transformer import POSITIONS
 from playground.tokenizers.text import BPETokenizer, CharTokenizer
-from train.config import TrainingConfig, option
+from train.config import MAX_COUNT, TrainingConfig, option
+from train.families import FAMILIES, build
 from train.loop import Training, clock, origin, run_script, seed_of, settings_json
+from train.schedules import DECAYS, check_one_of, true_share, window_length
 
 OUTSIDE = ("embedding",)  # the model's edge, which AdamW trains: words in its parameters' names
 
 
 @dataclass(frozen=True)
 class Config(TrainingConfig):
-    """Train an n-gram, an LSTM or a Transformer on a text."""
+    """Train a model of any family on a text."""
 
     out: Path = option(
         Path("runs/text-transformer"), "folder of the checkpoint and the metrics", alters=False
     )
     data: str = option("king-james", "a corpus by name, or any UTF-8 file")
-    model: str = option("transformer", "transformer, lstm or ngram")
+    family: str = option("transformer", ", ".join(FAMILIES))
     vocab_size: int = option(0, "byte-pair pieces; 0 takes characters")
     held_out: float = option(0.05, "last part of the text, for validation")
     context_length: int = option(512, "tokens a training window, BOS included")
     n_layer: int = option(4, "layers")
     n_head: int = option(4, "attention heads (transformer)")
-    n_embd: int = option(256, "width of the embedding")
-    n_hidden: int = option(512, "width of the recurrent state (lstm)")
-    order: int = option(7, "longest n-gram (ngram)")
-    positions: str = option("rotary", "rotary, learned or sinusoidal (transformer)")
-    dropout: float = option(0.0, "share of the residual stream dropped")
+    n_embd: int = option(256, "width of the embedding; channels (causal-conv)")
+    n_hidden: int = option(512, "width of the recurrent state, or of the hidden layer")
+    order: int = option(7, "longest n-gram (ngram, neural-ngram)")
+    positions: str = option("rotary", f"{', '.join(POSITIONS)} (transformer)")
+    layer_norm: bool = option(False, "normalise what enters a cell (rnn, gru, lstm)")
+    connection: str = option("plain", "plain, residual or highway between cells (rnn, gru, lstm)")
+    kernel_size: int = option(3, "places a convolution looks at (causal-conv)")
+    dilation_cycle: int = option(6, "layers until the dilation begins again (causal-conv)")
+    dropout: float = option(0.0, "share of the stream between layers dropped")
+    curriculum: int = option(0, "steps in which windows grow from 16 tokens to their length")
+    scheduled_sampling: str = option(
+        "none", f"how the true token's share falls: {', '.join(DECAYS)}"
+    )
+    least_true: float = option(0.5, "share of true tokens at the end of scheduled sampling")
     steps: int = option(3400, "optimizer steps")
     batch_size: int = option(12, "windows a step")
     weight_decay: float = option(0.05, "decoupled, on matrices")
@@ -61,6 +71,14 @@ class Config(TrainingConfig):
         False, "write only held_out.txt into the folder, and train nothing", alters=False
     )
     seed: int = option(0, "of weights, order of windows and dropout")
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_one_of("family", self.family, FAMILIES)
+        check_one_of("scheduled-sampling", self.scheduled_sampling, DECAYS)
+        check_range("--least-true", self.least_true, 0.0, 1.0)
+        check_whole("--curriculum", self.curriculum, 0, MAX_COUNT)
+        check_range("--held-out", self.held_out, 0.001, 0.5)
 
 
 class Windows:
@@ -123,23 +141,7 @@ def encode(corpus: Corpus, tokenizer, held_out: float) -> tuple[torch.Tensor, to
 
 def build_model(config: Config, vocab_size: int) -> torch.nn.Module:
     torch.manual_seed(seed_of(config.seed, "weights"))
-    if config.model == "lstm":
-        return LSTM(
-            LSTMConfig(vocab_size, config.n_layer, config.n_embd, config.n_hidden, config.dropout)
-        )
-    if config.model == "transformer":
-        return Transformer(
-            TransformerConfig(
-                vocab_size,
-                config.context_length,
-                config.n_layer,
-                config.n_head,
-                config.n_embd,
-                config.positions,
-                config.dropout,
-            )
-        )
-    raise ConfigError(f"--model must be transformer, lstm or ngram, got {config.model!r}.")
+    return build(config, vocab_size)
 
 
 def next_token_loss(model, inputs, targets, precision: str) -> torch.Tensor:
@@ -147,6 +149,23 @@ def next_token_loss(model, inputs, targets, precision: str) -> torch.Tensor:
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logits = model(inputs)
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+
+@torch.no_grad()
+def partly_own(model, inputs: torch.Tensor, share: float, seed: int) -> torch.Tensor:
+    """Return inputs (B, T) in which tokens after BOS are true with probability `share`.
+
+    The others are drawn from what the model expects there after the true prefix, so that one pass
+    draws all of them whatever the family is: Mihaylova & Martins 2019, arXiv:1906.07651, instead
+    of the token by token of Bengio et al. 2015.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    probs = model(inputs)[:, :-1].float().softmax(-1).flatten(0, 1).cpu()
+    own = torch.multinomial(probs, 1, generator=generator).view(len(inputs), -1)
+    is_true = torch.rand(own.shape, generator=generator) < share
+    mixed = inputs.clone()
+    mixed[:, 1:] = torch.where(is_true.to(inputs.device), inputs[:, 1:], own.to(inputs.device))
+    return mixed
 
 
 def bits_per_char(model, tokens, characters: int, bos: int, max_tokens: int | None = None) -> float:
@@ -185,7 +204,7 @@ def train(config: Config) -> int:
         f"{corpus.name}: {len(train_tokens):,} tokens to train on, {len(held_out):,} tokens "
         f"({characters:,} characters) held out, vocabulary {tokenizer.vocab_size}"
     )
-    if config.model == "ngram":
+    if config.family == "ngram":
         started = time.time()
         model = fit_ngram(train_tokens, tokenizer.vocab_size, config.order)
         publish(config, model, tokenizer, corpus, held_out, characters, time.time() - started)
@@ -195,8 +214,12 @@ def train(config: Config) -> int:
     run = Training(config, model, "bits_per_token", OUTSIDE, width=config.n_embd)
     windows = Windows(train_tokens, config.context_length, config.batch_size, config.seed)
     for step in run.steps():
-        targets = windows.batch(step).to(config.device)  # (B, T)
+        length = window_length(step, config.curriculum, config.context_length)
+        targets = windows.batch(step)[:, :length].to(config.device)  # (B, T)
         inputs = F.pad(targets[:, :-1], (1, 0), value=tokenizer.bos_token)  # teacher forcing
+        share = true_share(step, config.steps, config.scheduled_sampling, config.least_true)
+        if share < 1:
+            inputs = partly_own(model, inputs, share, seed_of(config.seed, "own", step))
         loss = next_token_loss(model, inputs, targets, run.precision)
         run.descend(loss)
         run.report(loss, targets.numel(), "tokens")
@@ -239,7 +262,7 @@ def card(config: Config, info: dict) -> str:
     unit = f"byte pairs ({config.vocab_size} tokens)" if config.vocab_size else "characters"
     return f"""# {config.out.name}
 
-{config.model} over {unit}, {size}.
+{config.family} over {unit}, {size}.
 
 | | |
 |---|---|

