@@ -117,8 +117,10 @@ class HasHeads(Protocol):
 class HasInternals(Protocol):
     """A recurrent model that tells what its units hold while it reads. Optional."""
 
-    def internals(self, tokens: Tensor) -> dict[str, Tensor]:
+    def internals(self, tokens: Tensor, state: State) -> dict[str, Tensor]:
         """Return what each unit holds after each of tokens (B, T), (n_layer, B, T, n_hidden).
+
+        The tokens are read after `state`.
 
         Of an LSTM "hidden" (its output, in -1..1), "cell" (any size), and "input gate", "forget
         gate", "output gate" (in 0..1).

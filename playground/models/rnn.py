@@ -34,7 +34,6 @@ from playground.models.packing import (
     packed,
 )
 
-
 INTERNALS = ("hidden", "cell", "input gate", "forget gate", "output gate")
 
 
@@ -137,23 +136,25 @@ class LSTM(nn.Module):
         return self._layers(self.embedding(tokens), self.initial_state(len(tokens)))[0]
 
     @torch.inference_mode()
-    def internals(self, tokens: Tensor) -> dict[str, Tensor]:
+    def internals(self, tokens: Tensor, state: LSTMState) -> dict[str, Tensor]:
         """Return INTERNALS of every unit after each of tokens (B, T), (n_layer, B, T, n_hidden).
 
-        "hidden" is the output. All outputs come first, by the fused kernel, so that the gates of
-        a layer are one product.
+        The tokens are read after `state`; "hidden" is the output. All outputs come first, by the
+        fused kernel, so that the gates of a layer are one product.
         """
         x = self.embedding(tokens)
-        outputs, _ = self._layers(x, self.initial_state(len(tokens)))
+        outputs, _ = self._layers(x, state)
         layers = []
-        for h, (w_ih, w_hh, b_ih, b_hh) in zip(outputs, self.lstm.all_weights, strict=True):
-            before = F.pad(h, (0, 0, 1, 0))[:, :-1]  # (B, T, H), 0 before the first token
+        for layer, (w_ih, w_hh, b_ih, b_hh) in enumerate(self.lstm.all_weights):
+            h, cell = outputs[layer], state.c[layer]
+            before = torch.cat((state.h[layer][:, None], h[:, :-1]), dim=1)  # (B, T, H)
             gates = F.linear(x, w_ih, b_ih) + F.linear(before, w_hh, b_hh)
             i, f, _, o = logistic(gates).chunk(4, dim=-1)
             new = i * gates.chunk(4, dim=-1)[2].tanh()
-            cells = [new[:, 0]]
-            for t in range(1, tokens.shape[1]):
-                cells.append(f[:, t] * cells[-1] + new[:, t])
+            cells = []
+            for t in range(tokens.shape[1]):
+                cell = f[:, t] * cell + new[:, t]
+                cells.append(cell)
             layers.append((h, torch.stack(cells, dim=1), i, f, o))
             x = h
         stacked = map(torch.stack, zip(*layers, strict=True))
