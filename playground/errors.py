@@ -29,6 +29,10 @@ class TraceError(PlaygroundError):
     """A trace file is not what `Trace.to_json` writes."""
 
 
+class RemoteError(PlaygroundError):
+    """A model server cannot be reached, refuses, or answers with what is no answer."""
+
+
 class CompressionError(PlaygroundError):
     """A packed file is damaged or was made with another model, or something cannot be packed."""
 
