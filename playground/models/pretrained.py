@@ -1,6 +1,6 @@
 """Any decoder-only language model of `transformers` as an ARModel.
 
-What an architecture can do is not guessed from its name but tried once, on three tokens, when the
+What an architecture can do is not guessed from its name but tried once, on eight tokens, when the
 model is wrapped (`pretrained_probe.py`): how its memory can be kept, whether it attends, whether
 it can be read between its layers and be told embeddings. The object then has the methods that work
 and no others, so whoever asks "has it attention?" gets the truth before a click, not an error
@@ -62,7 +62,7 @@ class PretrainedLM(nn.Module):
         self.inner = inner.eval().requires_grad_(False)
         self.config = inner.config
         self.context_length: int | None = _context_length(inner.config.get_text_config())
-        attach(inner)
+        self.attends_by_itself = attach(inner)
         self.n_rows = inner.get_input_embeddings().weight.shape[0]
         self.vocab_size = self.n_rows
         self._takes = frozenset(inspect.signature(inner.forward).parameters)
@@ -72,7 +72,10 @@ class PretrainedLM(nn.Module):
         self.shape: tuple[int, int, int] | None = None  # n_layer, n_kv_head, head_size of KVCache
         self.reads_chunks = True  # behind a memory; else one token at a time
         self.norm_name: str | None = None
-        self.__class__ = _class_with(probe(self))
+        abilities = probe(self)
+        if self.shape is None and "attends" not in abilities:
+            self.context_length = None  # a recurrence has no positions to run out of
+        self.__class__ = _class_with(abilities)
 
     # -- what every model can do -----------------------------------------------------------------
 
@@ -182,7 +185,7 @@ class PretrainedLM(nn.Module):
         """Read tokens (1, N) behind a copy of `memory`."""
         memory = copied(memory)
         readings = []
-        for part in (row,) if self.reads_chunks else row.split(1, dim=1):
+        for part in (row,) if self.reads_chunks or memory is None else row.split(1, dim=1):
             readings.append(self.read(part, memory=memory, remember=True, **asked))
             memory = readings[-1].memory
         if len(readings) == 1:
@@ -242,7 +245,8 @@ class _Attends:
             first: position of the first query that is told.
             keep: what is kept of a layer's (B, n_head, T - first, T), so that memory is bounded.
         """
-        with looking(Look(first=first, keep=keep)) as look:
+        look = Look(first=first, keep=keep, by_itself=self.attends_by_itself)
+        with looking(look):
             self.inner.base_model(input_ids=tokens, use_cache=False)
         return torch.stack(look.kept)
 
@@ -254,7 +258,8 @@ class _Attends:
         """Map tokens (B, T) to logits (B, T, V) as if what those (layer, head) read were 0."""
         rows = []
         for row in tokens.split(1):
-            with looking(Look(without=heads, n_head=self.n_head)):
+            look = Look(without=heads, n_head=self.n_head, by_itself=self.attends_by_itself)
+            with looking(look):
                 rows.append(self.read(row).logits)
         return torch.cat(rows)
 

@@ -3,24 +3,29 @@
 transformers lets one register an attention function by name; architectures that use that interface
 call it in place of their own. Ours computes what theirs does, and where the thread that is running
 asks for it, it also tells the weights of some rows, or leaves out some heads. Architectures of
-before that interface (Falcon, Bloom, MPT, GPT-Neo) compute attention themselves, weights included;
-there hooks, set once, read those. What is asked for is a thread's own, so sessions that step the
-same model at the same time see nothing of it; `output_attentions=True`, the usual way, would be an
-empty answer with fused attention, and asking for another kind of attention a change for all.
+before that interface attend by themselves: those that compute the weights (Bloom, MPT, GPT-Neo)
+are read by hooks, set once, and those that call torch's fused attention (Falcon) by a mode of
+torch that sees the calls of one thread. What is asked for is a thread's own, so sessions that step
+the same model at the same time see nothing of it; `output_attentions=True`, the usual way, would
+be an empty answer with fused attention, and asking for another kind of attention a change for all
+(a wrong one, too: transformers 5.24 adds Falcon's ALiBi twice in its eager attention).
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,6 +42,7 @@ class Look:
     keep: Callable[[Tensor], Tensor] | None = None  # what is kept of a layer's weights
     without: Collection[tuple[int, int]] = ()  # (layer, head) that count as 0
     n_head: int = 1
+    by_itself: bool = False  # the model does not use the interface
     kept: list[Tensor] = field(default_factory=list)  # of each layer (B, n_head, T - first, T)
     layer: int = -1  # that attends at the moment; layers without attention are not counted
 
@@ -56,26 +62,27 @@ _thread = threading.local()
 def looking(look: Look) -> Iterator[Look]:
     """Have the passes of this thread answer `look` meanwhile."""
     before, _thread.look = getattr(_thread, "look", None), look
+    asks = look.by_itself and look.first is not None
     try:
-        yield look
+        with _SeeFused(look) if asks else nullcontext():
+            yield look
     finally:
         _thread.look = before
 
 
-def attach(inner: PreTrainedModel) -> None:
-    """Prepare `inner`, once and for good, so that `looking` works on it."""
+def attach(inner: PreTrainedModel) -> bool:
+    """Prepare `inner`, once and for good, so that `looking` works on it; True if by itself."""
     namespace = vars(sys.modules[type(inner).__module__])
     if "ALL_ATTENTION_FUNCTIONS" in namespace and "eager_attention_forward" in namespace:
         _register()
         is_fused = inner.config.get_text_config()._attn_implementation == "sdpa"
         for config in {id(c): c for c in _configs(inner)}.values():
             config._attn_implementation = FUSED if is_fused else EAGER
-        return
-    for config in _configs(inner):  # only their own eager attention has weights to tell
-        config._attn_implementation = "eager"
+        return False
     for layer, (module, projection) in enumerate(_attentions(inner)):
         module.register_forward_hook(_tell)
         projection.register_forward_pre_hook(partial(_silence, layer=layer))
+    return True
 
 
 def _configs(inner: PreTrainedModel) -> Iterator[Any]:
@@ -147,6 +154,39 @@ def _additive(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor:
     if mask.dtype != torch.bool:
         return mask
     return query.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(query.dtype).min)
+
+
+class _SeeFused(TorchFunctionMode):
+    """Take the weights behind every call of torch's fused attention in this thread."""
+
+    def __init__(self, look: Look):
+        super().__init__()
+        self.look = look
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is F.scaled_dot_product_attention:
+            with torch._C.DisableTorchFunction():
+                self.look.take(_weights(self.look.first, *args, **kwargs))
+        return function(*args, **kwargs)
+
+
+def _weights(
+    first: int,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    **options: Any,
+) -> Tensor:
+    """Return the weights (B, n_head, T - first, S) of a call of fused attention."""
+    mask = attn_mask if attn_mask is not None or is_causal else query.new_zeros(())
+    rows = query[:, :, first:] * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    mask = _additive(mask, query, key).expand(*query.shape[:-1], key.shape[2])[:, :, first:]
+    return (rows @ key.transpose(-1, -2) + mask).float().softmax(-1)
 
 
 def _attentions(inner: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:

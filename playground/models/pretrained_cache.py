@@ -81,11 +81,8 @@ def uniform_shape(memory: Any) -> tuple[int, int, int] | None:
         type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers
     ):
         return None
-    shapes = {x.shape for layer in layers for x in (layer.keys, layer.values) if x is not None}
-    if len(shapes) != 1:
-        return None
-    _, n_kv_head, _, head_size = shapes.pop()
-    return len(layers), n_kv_head, head_size
+    sizes = {x.shape[1::2] for layer in layers for x in (layer.keys, layer.values)}
+    return (len(layers), *sizes.pop()) if len(sizes) == 1 else None  # lengths may differ: windows
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,6 +84,13 @@ def find_final_norm(inner: PreTrainedModel, tokens: Tensor) -> str | None:
 class _Through(nn.Module):
     """In place of a base model: what comes in as embeddings goes out as its last hidden state."""
 
+    def __init__(self, base: nn.Module):
+        super().__init__()
+        self.__dict__["base"] = base  # not a part of this module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["base"], name)  # multipliers and the like
+
     @property
     def decoder(self) -> _Through:
         return self  # of architectures whose head stands behind `model.decoder`
@@ -108,5 +115,5 @@ class _Passed:
 def head_of(inner: PreTrainedModel, normed: Tensor) -> Tensor:
     """Return the logits (1, N, V) of normed hidden states (1, N, C), as `inner` makes them."""
     behind = copy.copy(inner)  # weights and all settings are shared
-    behind._modules = inner._modules | {inner.base_model_prefix: _Through()}
+    behind._modules = inner._modules | {inner.base_model_prefix: _Through(inner.base_model)}
     return behind(inputs_embeds=normed, use_cache=False).logits

@@ -1,4 +1,4 @@
-"""What an architecture can do, tried on three tokens: measured, so new ones need no table."""
+"""What an architecture can do, tried on a few tokens: measured, so new ones need no table."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from playground.models.pretrained_layers import find_final_norm, listen_at
 if TYPE_CHECKING:
     from playground.models.pretrained import PretrainedLM
 
+LENGTH = 8  # tokens
 MEMORIES = ("cache", "past_key_values", "state")  # what architectures call their memory
 FAILURES = (TypeError, ValueError, AttributeError, IndexError, KeyError, RuntimeError,
             NotImplementedError)  # fmt: skip
@@ -29,9 +30,9 @@ def probe(model: PretrainedLM) -> frozenset[str]:
         CheckpointError: it cannot be read token by token, or sees tokens to come.
     """
     n = model.n_rows
-    a, b, c, d = (n // 2, n // 3, n // 4, n // 5)  # far from the ends, where special tokens are
-    tokens = torch.tensor([[a, b, c]], device=device_of(model))
-    other = torch.tensor([[a, b, d]], device=device_of(model))
+    some = [n // 2 - i * (n // (3 * LENGTH)) for i in range(LENGTH + 1)]  # no special tokens
+    tokens = torch.tensor([some[:-1]], device=device_of(model))
+    other = torch.tensor([[*some[:-2], some[-1]]], device=device_of(model))
     kind = type(model.inner).__name__
     try:
         rows = model.forward(tokens)
@@ -41,7 +42,7 @@ def probe(model: PretrainedLM) -> frozenset[str]:
             f"{kind} cannot be read from tokens alone ({type(error).__name__}: {error}). Choose a "
             "model that continues text."
         ) from error
-    if not close(model, rows[:, :2], seen[:, :2]):
+    if not close(model, rows[:, :-1], seen[:, :-1]):
         raise CheckpointError(
             f"{kind} looks at tokens to come, so it cannot continue a text. Choose a causal "
             "language model."
@@ -57,8 +58,12 @@ def close(model: PretrainedLM, one: Tensor, other: Tensor) -> bool:
     """True if logits are the same but for rounding in the model's number format."""
     finite = other.isfinite()
     one, other = one[finite], other[finite]
-    tolerance = 1e-3 if model.inner.dtype in (torch.float32, torch.float64) else 0.1
+    tolerance = 1e-4 if is_exact(model) else 0.03
     return bool((one - other).abs().max() <= 1e-5 + tolerance * other.abs().max())
+
+
+def is_exact(model: PretrainedLM) -> bool:
+    return model.inner.dtype in (torch.float32, torch.float64)
 
 
 def _works(tried: Any, *arguments: Any) -> bool:
@@ -79,7 +84,10 @@ def _find_memory(model: PretrainedLM, tokens: Tensor, rows: Tensor) -> None:
         if model.shape is not None and _works(_steps, model, tokens, rows):
             return
         model.shape = None
-        for model.reads_chunks in (True, False):
+        # transformers 5.24 reads a chunk behind a Mamba's memory as if the recurrent part of it
+        # were empty; in 16 bits that could pass for rounding
+        for reads_chunks in (True, False) if is_exact(model) else (False,):
+            model.reads_chunks = reads_chunks
             if _works(_steps, model, tokens, rows):
                 return
     model.memory_name, model.shape, model.reads_chunks = None, None, True
@@ -91,14 +99,14 @@ def _remembers(model: PretrainedLM, tokens: Tensor) -> bool:
 
 def _steps(model: PretrainedLM, tokens: Tensor, rows: Tensor) -> bool:
     """True if reading in chunks gives `rows`, twice: a State that is used must not have changed."""
-    first, state = model.step_every(tokens[:, :1], model.initial_state(1))
+    first, state = model.step_every(tokens[:, :5], model.initial_state(1))
     for _ in range(2):
-        rest, _ = model.step_every(tokens[:, 1:], state)
+        rest, _ = model.step_every(tokens[:, 5:], state)
         if not close(model, torch.cat((first, rest), dim=1), rows):
             return False
-    second, state = model.step(tokens[:, 1:2], state)
-    third, _ = model.step(tokens[:, 2:], state)
-    return close(model, torch.stack((second, third), dim=1), rows[:, 1:])
+    sixth, state = model.step(tokens[:, 5:6], state)
+    seventh, _ = model.step(tokens[:, 6:7], state)
+    return close(model, torch.stack((sixth, seventh), dim=1), rows[:, 5:7])
 
 
 def _embeds(model: PretrainedLM, tokens: Tensor, rows: Tensor) -> bool:
@@ -119,16 +127,16 @@ def _layers(model: PretrainedLM, tokens: Tensor, rows: Tensor) -> bool:
 
 def _attends(model: PretrainedLM, tokens: Tensor, rows: Tensor) -> bool:
     """True if all layers that attend tell weights that are some."""
-    with looking(Look(first=0)) as look:
+    with looking(Look(first=0, by_itself=model.attends_by_itself)) as look:
         model.inner.base_model(input_ids=tokens, use_cache=False)
     if not look.kept:
         return False
-    weights = torch.stack(look.kept)  # (n_layer, 1, n_head, 3, 3), or this fails
-    if weights.shape[-2:] != (3, 3) or bool((weights.triu(1) != 0).any()):
+    weights = torch.stack(look.kept)  # (n_layer, 1, n_head, T, T), or this fails
+    if weights.shape[-2:] != (LENGTH, LENGTH) or bool((weights.triu(1) != 0).any()):
         return False
     if bool((weights < 0).any()) or bool((weights.sum(-1) > 1.01).any()):
         return False
     model.n_layer, model.n_head = weights.shape[0], weights.shape[2]
     every = frozenset((i, h) for i in range(model.n_layer) for h in range(model.n_head))
-    with looking(Look(without=every, n_head=model.n_head)):
+    with looking(Look(without=every, n_head=model.n_head, by_itself=model.attends_by_itself)):
         return not close(model, model.read(tokens).logits, rows)
