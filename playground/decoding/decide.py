@@ -5,6 +5,7 @@ Everything is computed for all rows at once, on the device, and copied to the ho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -49,6 +50,12 @@ class Told:
     def logprob_processed(self) -> float:
         return self.numbers[self.n_ids * (1 + len(self.lane.stages)) - 1]
 
+    @property
+    def logprob(self) -> float:
+        """Under the raw model; of what that does not list, log of the mass of all such tokens."""
+        own = self.numbers[2 * self.n_ids - 1]
+        return own if own > -math.inf or self.lane.rest_token is None else self.numbers[-4]
+
     def step(self, chosen_by: str = "strategy") -> Step:
         """Return the Step; a candidate that was named twice is told once."""
         n, depth = self.n_ids, len(self.lane.stages)
@@ -56,12 +63,14 @@ class Told:
         rows = [self.numbers[n * (1 + s) : n * (2 + s)] for s in range(depth)]
         minus_entropy, above, kept = self.numbers[-3:]
         found = dict(zip(ids, zip(*rows, strict=True), strict=True))
+        if self.lane.rest_token is not None:  # what is not listed is no candidate
+            found = {i: lps for i, lps in found.items() if lps[0] > -math.inf or i == ids[-1]}
         ordered = list(map(Candidate, found, found.values()))
         ordered.sort(key=_likeliest_first)
         return Step(
             position=self.position,
             token=ids[-1],
-            logprob=found[ids[-1]][0],
+            logprob=self.logprob,
             logprob_processed=found[ids[-1]][-1],
             rank=int(above) + 1,
             entropy=max(0.0, -minus_entropy),
@@ -106,10 +115,13 @@ def tell(
         logprobs = logprobs[:, rows]
     ids = torch.cat((likely, tokens[:, None]), dim=1)  # (C, n_ids)
     found = logprobs.gather(2, ids.expand(depth, -1, -1))  # (S, C, n_ids)
-    above = (logprobs[0] > found[0, :, -1:]).sum(-1, keepdim=True)
+    rest_token = lanes[0].rest_token if lanes else None  # all lanes are of one model
+    rest = () if rest_token is None else (logprobs[0, :, rest_token, None],)
+    base = len(rest)  # the first stage without it, which is no token that another could be below
+    above = (logprobs[base] > found[base, :, -1:]).sum(-1, keepdim=True)
     found = found.double()
     facts = torch.cat(  # integers become doubles, exactly
-        (ids, found.transpose(0, 1).flatten(1), minus_entropy, above, kept), dim=1
+        (ids, found.transpose(0, 1).flatten(1), *rest, minus_entropy, above, kept), dim=1
     )
     n_ids = ids.shape[1]
     positions = position if isinstance(position, range) else repeat(position, len(tokens))
@@ -119,24 +131,36 @@ def tell(
     ]
 
 
-def score(logits: Tensor, tokens: Sequence[int], first: int = 1) -> tuple[Step, ...]:
+def score(
+    logits: Tensor, tokens: Sequence[int], first: int = 1, rest_token: int | None = None
+) -> tuple[Step, ...]:
     """Tell what the model thought of T tokens that were given: logits (T, V) scored by tokens.
 
     `logits[i]` scores `tokens[i]`, whose position is `first` + i. The Steps have no candidates.
+    A token that the model does not list has the log p of all such together, `rest_token`'s: it is
+    at most as likely, and its rank is at least the one that is told.
     """
     if len(tokens) > SCORED_ROWS:
         firsts = range(0, len(tokens), SCORED_ROWS)
-        parts = (score(logits[at:], tokens[at : at + SCORED_ROWS], at + first) for at in firsts)
+        parts = (
+            score(logits[at:], tokens[at : at + SCORED_ROWS], at + first, rest_token)
+            for at in firsts
+        )
         return tuple(chain.from_iterable(parts))
     if not tokens:
         return ()
     logits = logits[: len(tokens)]
     logprobs = logits.double().log_softmax(-1)  # (T, V)
     chosen = logprobs.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])
+    above = logprobs > chosen
+    if rest_token is not None:
+        above[:, rest_token] = False
+        rest = logprobs[:, rest_token, None]
+        chosen = torch.where(chosen > -torch.inf, chosen, rest)
     facts = torch.cat(
         (
             chosen,
-            (logprobs > chosen).sum(-1, keepdim=True).double(),
+            above.sum(-1, keepdim=True).double(),
             -(logprobs.exp() * logprobs.clamp(min=-1e30)).sum(-1, keepdim=True),
         ),
         dim=1,

@@ -44,6 +44,11 @@ class Lane:
         return self.active[0].temperature if self.active else 1.0
 
     @cached_property
+    def rest_token(self) -> int | None:
+        """What stands for all tokens that the model does not list; see `listed.py`."""
+        return getattr(self.active[0], "rest_token", None) if self.active else None
+
+    @cached_property
     def stages(self) -> tuple[str, ...]:
         """What a Step of this lane calls its stages."""
         return ("model", *(str(p) for p in self.active))

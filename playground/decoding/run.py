@@ -11,6 +11,7 @@ from playground.decoding.context import Context
 from playground.decoding.contrastive import Contrasting, ContrastiveSearch, read_hidden
 from playground.decoding.decide import N_CANDIDATES, tell
 from playground.decoding.lane import Lane
+from playground.decoding.listed import among_listed
 from playground.decoding.processors import Processor
 from playground.decoding.rows import MAX_LANES as MAX_LANES
 from playground.decoding.rows import Apart, Rows, Single, check_lanes
@@ -74,6 +75,7 @@ class Run:
         tokenizer=None,
     ):
         check_whole("max_new_tokens", max_new_tokens, 0, MAX_NEW_TOKENS)
+        lanes = [among_listed(lane, model) for lane in lanes]
         check_lanes(model, lanes, max_new_tokens, eos_token)
         check_prefix(model, prompt)
         self.model, self.prompt, self.lanes = model, tuple(prompt), tuple(lanes)

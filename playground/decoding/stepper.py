@@ -15,9 +15,11 @@ from torch import Tensor
 
 from playground.decoding.ahead import BURST, can_burst, decide_burst
 from playground.decoding.contrastive import ContrastiveSearch, look_ahead
-from playground.decoding.decide import N_CANDIDATES, Told, apply_processors, score, tell
+from playground.decoding.decide import N_CANDIDATES, Told, apply_processors, tell
 from playground.decoding.kept_states import KeptStates
 from playground.decoding.lane import Lane
+from playground.decoding.listed import among_listed
+from playground.decoding.prompt_scores import score_prompt
 from playground.decoding.run import prefill
 from playground.decoding.search import SearchStrategy
 from playground.decoding.speculative import Begun, Guesses, Setting, Speculating
@@ -83,7 +85,7 @@ class Stepper:
                 f"At most {longest - 1} tokens fit behind the start token, got {self.cursor - 1}. "
                 "Keep the first of them only."
             )
-        self.prompt_steps = self._score_prompt()
+        self.prompt_steps = score_prompt(model, trace.prompt)
 
     # -- what there is ---------------------------------------------------------------------------
 
@@ -122,6 +124,7 @@ class Stepper:
             ContextFullError: the context is full and `slide` is off.
             ConfigError: the strategy keeps several texts at once.
         """
+        lane = among_listed(lane, self.model)
         asked = (lane, self.branch.number, self.cursor)
         if self._peeked is None or self._peeked[0] != asked:
             self._peeked = (asked, self._decide(lane))
@@ -153,6 +156,7 @@ class Stepper:
         """
         if self.at_end:
             return self.peek(lane)
+        lane = among_listed(lane, self.model)
         index = self.cursor - len(self.branch.trace.prompt)
         if index >= 0 and self.branch.trace.steps[index].stages == lane.stages:
             return self.branch.trace.steps[index]
@@ -166,7 +170,7 @@ class Stepper:
         Raises:
             ContextFullError: the context is full and `slide` is off.
         """
-        return self._stages(lane)[:, 0].float().log_softmax(-1)
+        return self._stages(among_listed(lane, self.model))[:, 0].float().log_softmax(-1)
 
     # -- what one can do -------------------------------------------------------------------------
 
@@ -178,7 +182,7 @@ class Stepper:
         """
         if self.has_ended:
             return False
-        self._advance(self.peek(lane), lane)
+        self._advance(self.peek(lane), among_listed(lane, self.model))
         return True
 
     @torch.inference_mode()
@@ -187,7 +191,7 @@ class Stepper:
 
         All is as after `count` calls of `step`, but a token costs far less: see `ahead.py`.
         """
-        made = 0
+        made, lane = 0, among_listed(lane, self.model)
         while made < count and not self.has_ended:
             if self.at_end and can_burst(lane):
                 made += self._burst(lane, count - made)
@@ -209,6 +213,7 @@ class Stepper:
             )
         if self.has_ended:
             return
+        lane = among_listed(lane, self.model)
         self._advance(self._forced(token, "user", lane), lane)
 
     def back(self) -> bool:
@@ -378,23 +383,3 @@ class Stepper:
             found = prefill(self.model, visible_window(self.tokens[:length], limit))
         self._kept.keep(number, length, found)
         return found
-
-    @torch.inference_mode()
-    def _score_prompt(self) -> tuple[Step, ...]:
-        """Score the prompt's own tokens, each in the window that it would have been chosen in."""
-        prompt, limit = self.branch.trace.prompt, self.model.context_length
-        if len(prompt) == 1:
-            return ()
-        if limit is None or len(prompt) <= limit + 1:  # the last is scored, not read
-            rows = torch.tensor([prompt[:-1]], device=device_of(self.model))
-            return score(self.model.forward(rows)[0], prompt[1:])
-        steps: list[Step] = []
-        while len(steps) < len(prompt) - 1:  # one forward for each place of the window
-            first = len(steps) + 1  # position of the first token to score
-            window = visible_window(prompt[:first], limit)
-            room = limit - len(window) + 1
-            given = prompt[first : first + room]
-            rows = torch.tensor([[*window, *given[:-1]]], device=device_of(self.model))
-            logits = self.model.forward(rows)[0, len(window) - 1 :]
-            steps += score(logits, given, first)
-        return tuple(steps)
