@@ -191,6 +191,7 @@ MODELS: dict[str, Callable[[], torch.nn.Module]] = {
     "transformer-rotary": lambda: transformer("rotary"),
     "transformer-learned": lambda: transformer("learned"),
     "transformer-sinusoidal": lambda: transformer("sinusoidal"),
+    "transformer-alibi": lambda: transformer("alibi"),
     "transformer-one-head": lambda: transformer(n_head=1, n_layer=1, n_embd=64),
     "neural-ngram": lambda: text_model("neural-ngram", order=5, n_embd=12, n_hidden=20),
     "neural-ngram-2": lambda: text_model("neural-ngram", order=2, direct=False),

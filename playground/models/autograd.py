@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.amp import custom_fwd
 from torch.autograd.function import once_differentiable
 
+from playground.models.alibi import biases
+
 BLOCK_BYTES = 256  # of one number for each query of a block: 64 in float32, 128 in bfloat16
 KEPT_TOKENS = 1024  # longest sequence whose attention weights are kept for the gradient
 
@@ -31,10 +33,15 @@ def turn_(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class CausalAttention(torch.autograd.Function):
-    """Map qkv (B, T, 3C) to the heads (B, T, C), q and k turned by `cos_sin` if there is one."""
+    """Map qkv (B, T, 3C) to the heads (B, T, C), q and k turned by `cos_sin` if there is one.
+
+    With `is_leaning` every head prefers what is near, see `alibi.py`.
+    """
 
     @staticmethod
-    def forward(ctx, qkv: Tensor, cos_sin: Tensor | None, n_head: int) -> Tensor:
+    def forward(
+        ctx, qkv: Tensor, cos_sin: Tensor | None, n_head: int, is_leaning: bool = False
+    ) -> Tensor:
         B, T, D = *qkv.shape[:2], qkv.shape[2] // (3 * n_head)
         packed = qkv.view(B, T, 3, n_head, D).permute(2, 0, 3, 1, 4).contiguous()
         if cos_sin is not None:
@@ -44,16 +51,17 @@ class CausalAttention(torch.autograd.Function):
         out = qkv.new_empty(B, T, n_head, D)
         heads, kept = out.transpose(1, 2), []  # (B, H, T, D)
         for start, end in _blocks(q):
-            weights = _weights(q, k, start, end)
+            weights = _weights(q, k, start, end, n_head if is_leaning else 0)
             heads[:, :, start:end] = torch.bmm(weights, v[:, :end]).view(B, n_head, -1, D)
             if ctx.needs_input_grad[0] and T <= KEPT_TOKENS:
                 kept.append(weights)
+        ctx.leaning = n_head if is_leaning else 0
         ctx.save_for_backward(packed, cos_sin, *kept)
         return out.flatten(2)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
         packed, cos_sin, *kept = ctx.saved_tensors
         _, B, H, T, D = packed.shape
         q, k, v = packed.flatten(1, 2)
@@ -62,7 +70,7 @@ class CausalAttention(torch.autograd.Function):
         dq, dk, dv = dqkv.flatten(1, 2)
         sums = torch.zeros(2, *q.shape, dtype=torch.promote_types(q.dtype, torch.float32))
         for i, (start, end) in enumerate(_blocks(q)):
-            weights = kept[i] if kept else _weights(q, k, start, end)
+            weights = kept[i] if kept else _weights(q, k, start, end, ctx.leaning)
             rows = grad[:, start:end]
             sums[1, :, :end] += torch.bmm(weights.transpose(1, 2), rows)
             scores = torch.bmm(rows, v[:, :end].transpose(1, 2))  # gradient of the weights
@@ -75,7 +83,7 @@ class CausalAttention(torch.autograd.Function):
         if cos_sin is not None:
             cos, sin = cos_sin.to(q.dtype)
             turn_(dqkv[:2], cos, -sin)  # back
-        return dqkv.permute(1, 3, 0, 2, 4).reshape(B, T, -1), None, None
+        return dqkv.permute(1, 3, 0, 2, 4).reshape(B, T, -1), None, None, None
 
 
 class Perceptron(torch.autograd.Function):
@@ -106,8 +114,13 @@ def _blocks(q: Tensor) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, length)
 
 
-def _weights(q: Tensor, k: Tensor, start: int, end: int) -> Tensor:
-    """Return how much queries start..end look at keys 0..end: (B * H, end - start, end)."""
+def _weights(q: Tensor, k: Tensor, start: int, end: int, n_leaning: int) -> Tensor:
+    """Return how much queries start..end look at keys 0..end: (B * H, end - start, end).
+
+    `n_leaning` is H if the heads prefer what is near, else 0.
+    """
     scores = torch.bmm(q[:, start:end], k[:, :end].transpose(1, 2))
+    if n_leaning:
+        scores.view(-1, n_leaning, *scores.shape[1:]).add_(biases(n_leaning, start, end, scores))
     scores[:, :, start:] += scores.new_full((end - start, end - start), -torch.inf).triu_(1)
     return scores.softmax(-1)

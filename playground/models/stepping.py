@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playground.models.alibi import slopes_of
 from playground.models.base import check_room
 from playground.models.kv_cache import KVCache
 from playground.models.packing import (
@@ -102,6 +103,8 @@ def lay_out(model: Transformer, memory: Memory) -> list[int]:
         positions = kernel.ROTARY
     elif c.positions == "learned":
         table = model.position.weight
+    elif c.positions == "alibi":
+        positions, table = kernel.LEANING, torch.tensor(slopes_of(c.n_head))
     plan = [c.n_layer, c.n_embd, c.vocab_size, positions, c.context_length, dtype is np.float16]
     plan += [memory.copy_of(model.embedding.weight), memory.copy_of(table)]
     plan += [memory.copy_of(model.norm.weight), memory.panels(model.embedding.weight, dtype)]

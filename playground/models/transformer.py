@@ -4,8 +4,8 @@ p(x) = prod_t p(x_t | x_<t), all T factors computed in parallel under a causal m
 sequence is known (`forward`), one at a time from cached keys and values when it is not (`step`).
 
 References: Vaswani et al. 2017, arXiv:1706.03762; the pre-norm, tied-embedding layout of
-Radford et al. 2019 (GPT-2). Positions may be learned, sinusoidal (Vaswani et al. 2017, sec. 3.5)
-or rotary (Su et al. 2021, arXiv:2104.09864).
+Radford et al. 2019 (GPT-2). Positions may be learned, sinusoidal (Vaswani et al. 2017, sec. 3.5),
+rotary (Su et al. 2021, arXiv:2104.09864), or left to linear biases (ALiBi, see `alibi.py`).
 
 Deviations from GPT-2, for speed on a CPU: no biases; squared ReLU (So et al. 2021,
 arXiv:2109.08668) in place of GELU; dropout on the residual stream alone, since dropout inside
@@ -25,12 +25,13 @@ from torch.nn import functional as F
 
 from playground.errors import ConfigError, check_range, check_whole
 from playground.models import stepping
+from playground.models.alibi import biases
 from playground.models.autograd import CausalAttention, Perceptron
 from playground.models.base import check_room, rowwise_linear
 from playground.models.kv_cache import KVCache
 from playground.models.packing import forget
 
-POSITIONS = ("rotary", "learned", "sinusoidal")
+POSITIONS = ("rotary", "learned", "sinusoidal", "alibi")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def rotations(context_length: int, head_size: int) -> Tensor:
 
 
 def position_table(config: TransformerConfig) -> Tensor | None:
-    """Return the fixed numbers that the config's positions need, None for learned ones."""
+    """Return the fixed numbers that the config's positions need, if they need any."""
     if config.positions == "rotary":
         return rotations(config.context_length, config.n_embd // config.n_head)
     if config.positions == "sinusoidal":
@@ -105,6 +106,7 @@ class Block(nn.Module):
         super().__init__()
         n_embd = config.n_embd
         self.n_head = config.n_head
+        self.is_leaning = config.positions == "alibi"
         self.dropout = config.dropout
         self.norm_attention = nn.LayerNorm(n_embd, bias=False)
         self.qkv = nn.Linear(n_embd, 3 * n_embd, bias=False)
@@ -132,10 +134,20 @@ class Block(nn.Module):
     def attend(self, x: Tensor, cos_sin: Tensor | None) -> Tensor:
         """Return what the heads read (B, T, C), by the faster way of the device."""
         if x.device.type == "cpu":
-            return CausalAttention.apply(self.qkv(self.norm_attention(x)), cos_sin, self.n_head)
+            qkv = self.qkv(self.norm_attention(x))
+            return CausalAttention.apply(qkv, cos_sin, self.n_head, self.is_leaning)
         q, k, v = self.query_key_value(x, cos_sin)
-        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if self.is_leaning:
+            mask = self.mask(0, x.shape[1], x)
+            heads = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        else:
+            heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return heads.transpose(1, 2).flatten(2)
+
+    def mask(self, start: int, end: int, like: Tensor) -> Tensor:
+        """Return what the scores of queries `start` .. `end` and keys 0 .. `end` have added."""
+        hidden = like.new_full((end - start, end), -torch.inf).triu_(1 + start)
+        return hidden + biases(self.n_head, start, end, like) if self.is_leaning else hidden
 
     def forward(self, x: Tensor, cos_sin: Tensor | None, without: Sequence[int] = ()) -> Tensor:
         """Map the stream (B, T, C) to itself, all positions at once, `without` some heads."""
@@ -171,8 +183,11 @@ class Block(nn.Module):
         slot.copy_(qkv[1:])
         k, v = past
         if mask is None:  # the fused kernel's split of the work, and so its sums, depend on B
-            scores = torch.bmm(qkv[0].reshape(B * H, N, D), k.transpose(1, 2))
-            heads = torch.bmm(scores.mul_(D**-0.5).softmax(-1), v).view(B, N, C)  # N is 1
+            scores = torch.bmm(qkv[0].reshape(B * H, N, D), k.transpose(1, 2)).mul_(D**-0.5)
+            if self.is_leaning:
+                end = scores.shape[2]
+                scores.view(B, H, N, end).add_(biases(H, end - 1, end, scores))
+            heads = torch.bmm(scores.softmax(-1), v).view(B, N, C)  # N is 1
         else:
             k, v = k.view(B, H, -1, D), v.view(B, H, -1, D)
             heads = F.scaled_dot_product_attention(qkv[0], k, v, attn_mask=mask)
@@ -226,6 +241,8 @@ class Transformer(nn.Module):
             return x, self.table[:, start:end]
         if self.config.positions == "learned":
             return x + self.position.weight[start:end], None
+        if self.config.positions == "alibi":
+            return x, None
         return x + self.table[start:end], None
 
     def forward(self, tokens: Tensor, condition: Any = None) -> Tensor:
@@ -310,8 +327,7 @@ class Transformer(nn.Module):
         cache = state.reserve(N)
         mask = None
         if N > 1:  # token i of the chunk sees the whole past and the chunk up to itself
-            mask = torch.ones(N, cache.length, dtype=torch.bool, device=tokens.device)
-            mask = mask.tril(diagonal=state.length)
+            mask = self.blocks[0].mask(state.length, cache.length, self.embedding.weight)
         x, angles = self._place(self.embed(tokens), state.length)
         cos_sin = None if angles is None else angles.to(x.dtype).unbind()
         slots, keys_values = cache.slots(N), cache.keys_values()
@@ -350,13 +366,13 @@ class Transformer(nn.Module):
             keep: what is kept of a layer's (B, n_head, T - first, T), so that memory is bounded.
         """
         T = tokens.shape[1]
-        future = torch.ones(T - first, T, dtype=torch.bool, device=tokens.device).triu(1 + first)
+        mask = self.blocks[0].mask(first, T, self.embedding.weight)
         x, cos_sin = self._place(self.embed(tokens), 0)
         kept = []
         for layer, block in enumerate(self.blocks):
             q, k, _ = block.query_key_value(x, cos_sin)
             scores = q[:, :, first:] @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-            weights = scores.masked_fill_(future, -torch.inf).softmax(-1)
+            weights = scores.add_(mask).softmax(-1)
             kept.append(weights if keep is None else keep(weights))
             if layer + 1 < len(self.blocks):
                 x = block(x, cos_sin)

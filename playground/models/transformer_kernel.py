@@ -35,7 +35,7 @@ from playground.models.vector_math import (
 N_LAYER, N_EMBD, VOCAB_SIZE, POSITIONS, TABLE_LENGTH, IS_HALF = range(6)  # numbers
 EMBEDDING, TABLE, NORM, HEAD, LAYERS = range(6, 11)  # addresses
 NORM_ATTENTION, QKV, PROJECT, NORM_MLP, EXPAND, CONTRACT, LAYER_SIZE = range(7)
-ROTARY, ADDED = 0, 1  # POSITIONS: angles (2, T, D), or a table (T, C) that is added
+ROTARY, ADDED, LEANING = range(3)  # POSITIONS: angles (2, T, D), a table (T, C), or slopes (1, H)
 
 
 @njit
@@ -50,8 +50,8 @@ def rotate(x, at, turns, position, length):
 
 
 @njit(fastmath=REDUCE)
-def attend(q, k, v, n, D, scores, out):
-    """Mix v (n, D) into out (D,) by the softmax of q (D,) with k (n, D); but scores, addresses."""
+def compare(q, k, n, D, scores):
+    """Write the products of q (D,) with k (n, D), which are addresses, to scores."""
     if D % LANES == 0:
         dots(q, k, n, D, scores.ctypes.data)
     else:
@@ -61,6 +61,26 @@ def attend(q, k, v, n, D, scores, out):
             for d in range(D):
                 total += queries[0, d] * keys[t, d]
             scores[t] = total
+
+
+@njit(fastmath=REDUCE)
+def lean(scores, n, D, slope):
+    """Take `slope` from a score for each place between its key and the last one."""
+    each = slope * np.sqrt(F(D))  # scores are divided by the root later
+    for t in range(n):
+        scores[t] -= each * F(n - 1 - t)
+
+
+@njit
+def attend(q, k, v, n, D, scores, out):
+    """Mix v (n, D) into out (D,) by the softmax of q (D,) with k (n, D); but scores, addresses."""
+    compare(q, k, n, D, scores)
+    blend(scores, v, n, D, out)
+
+
+@njit(fastmath=REDUCE)
+def blend(scores, v, n, D, out):
+    """Mix v (n, D) into out (D,), addresses, by the softmax of the scores; they are spoilt."""
     scale, top, total = F(1.0) / np.sqrt(F(D)), scores[0], F(0.0)
     for t in range(n):
         top = max(top, scores[t])
@@ -118,13 +138,17 @@ def attention(plan, qkv, memory, first, start, chunk, heads):
                 memory[0, row, h, at, d] = qkv[r, C + h * D + d]
                 memory[1, row, h, at, d] = qkv[r, 2 * C + h * D + d]
     scores = np.empty(start + chunk, np.float32)
+    slopes, is_leaning = floats(plan[TABLE], 1, H), plan[POSITIONS] == LEANING
     one_head = 4 * capacity * D  # bytes
     for r in range(qkv.shape[0]):
         row, n = first + r // chunk, start + r % chunk + 1
         q, out = qkv.ctypes.data + qkv.strides[0] * r, heads.ctypes.data + heads.strides[0] * r
         for h in range(H):
             k = memory.ctypes.data + one_head * (row * H + h)
-            attend(q + 4 * D * h, k, k + one_head * B * H, n, D, scores, out + 4 * D * h)
+            compare(q + 4 * D * h, k, n, D, scores)
+            if is_leaning:
+                lean(scores, n, D, slopes[0, h])
+            blend(scores, k + one_head * B * H, n, D, out + 4 * D * h)
 
 
 @njit

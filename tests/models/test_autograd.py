@@ -5,17 +5,21 @@ import torch
 from torch.nn import functional as F
 
 from playground.models import autograd
+from playground.models.alibi import biases
 from playground.models.autograd import CausalAttention, Perceptron
 from playground.models.transformer import rotate, rotations
 
 HEADS, SIZE = 3, 8
 
 
-def plain(qkv, cos_sin):
+def plain(qkv, cos_sin, is_leaning=False):
     q, k, v = qkv.unflatten(-1, (3, HEADS, SIZE)).permute(2, 0, 3, 1, 4)
     if cos_sin is not None:
         q, k = rotate(q, cos_sin), rotate(k, cos_sin)
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    mask = qkv.new_full((qkv.shape[1], qkv.shape[1]), -torch.inf).triu(1)
+    if is_leaning:
+        mask = mask + biases(HEADS, 0, qkv.shape[1], qkv)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 def inputs(length, dtype=torch.float64):
@@ -35,6 +39,16 @@ def test_attention_and_its_gradient_are_those_of_the_formula(length, is_turned, 
     qkv, grad = inputs(length)
     cos_sin = rotations(length, SIZE).double() if is_turned else None
     wanted, found = plain(qkv, cos_sin), CausalAttention.apply(qkv, cos_sin, HEADS)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, qkv, grad), torch.autograd.grad(wanted, qkv, grad)
+    )
+
+
+@pytest.mark.parametrize("length", [1, 33, 100])
+def test_attention_with_linear_biases_is_that_of_the_formula(length, is_kept):
+    qkv, grad = inputs(length)
+    wanted, found = plain(qkv, None, True), CausalAttention.apply(qkv, None, HEADS, True)
     torch.testing.assert_close(found, wanted)
     torch.testing.assert_close(
         torch.autograd.grad(found, qkv, grad), torch.autograd.grad(wanted, qkv, grad)

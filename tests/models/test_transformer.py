@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from playground.errors import ConfigError
 from playground.models import Transformer, TransformerConfig
+from playground.models.alibi import slopes_of
 from playground.models.base import count_parameters
 from playground.models.transformer import POSITIONS, rotate, rotations, sinusoids
 from tests.helpers import VOCAB_SIZE, random_tokens, transformer
@@ -66,6 +67,20 @@ def test_the_order_of_the_prefix_matters(positions):
     assert not torch.allclose(model.forward(one)[:, -1], model.forward(other)[:, -1], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("n_head", "slopes"),
+    [(8, [2.0**-i for i in range(1, 9)]), (3, [2**-4, 2**-8, 2**-2])],
+    ids=["of the paper", "no power of two"],
+)
+def test_a_head_with_linear_biases_loses_its_slope_a_token(n_head, slopes):
+    assert slopes_of(n_head) == pytest.approx(slopes)
+    model = transformer("alibi", n_head=n_head, n_embd=8 * n_head, n_layer=1)
+    model.blocks[0].qkv.weight.data[: 8 * n_head] = 0  # without queries only the biases are left
+    row = model.attention_rows(random_tokens(1, 12), 11)[0, 0, :, 0]
+    for head, slope in zip(row.log(), slopes, strict=True):
+        torch.testing.assert_close(head.diff(), torch.full((11,), slope), rtol=1e-4, atol=1e-5)
+
+
 def test_tied_weights_count_once():
     model = transformer(n_layer=1, n_embd=12, n_head=1)
     per_block = 12 * 12 * (3 + 1 + 4 + 4) + 2 * 12
@@ -82,7 +97,7 @@ def test_a_fresh_model_predicts_almost_uniformly():
     ("sizes", "message"),
     [
         ({"n_embd": 30, "n_head": 4}, r"n_embd must be a multiple of 2 \* n_head"),
-        ({"positions": "alibi"}, "positions must be one of .*rotary.*, got 'alibi'"),
+        ({"positions": "polar"}, "positions must be one of .*rotary.*, got 'polar'"),
         ({"n_layer": 0}, r"n_layer must be a whole number in \[1, 128\], got 0"),
         ({"n_layer": 2.0}, "n_layer must be a whole number"),
         ({"n_layer": True}, "n_layer must be a whole number"),
