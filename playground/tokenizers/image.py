@@ -90,6 +90,11 @@ class ImageTokenizer:
         self._indices = np.argsort(self.places)
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and colours of a picture as an array."""
+        return (self.height, self.width, self.channels)
+
+    @property
     def size(self) -> int:
         """Tokens of a whole picture, BOS not counted."""
         return self.height * self.width * self.channels
@@ -110,13 +115,13 @@ class ImageTokenizer:
             PromptError: it is not of this model's size and kind; `prepare` makes it so.
         """
         if isinstance(picture, Image.Image):
-            picture = np.asarray(picture.convert(MODES[self.channels]))
+            picture = np.asarray(picture.convert(MODES[self.shape[2]]))
         pixels = np.asarray(picture)
-        shape = (self.height, self.width, self.channels)
-        fits = pixels.shape == shape or (self.channels == 1 and pixels.shape == shape[:2])
+        shape = self.shape
+        fits = pixels.shape == shape or (shape[2] == 1 and pixels.shape == shape[:2])
         if not fits or pixels.dtype != np.uint8:
             raise PromptError(
-                f"This model draws {self.width}x{self.height} pixels of {self.channels} channel(s) "
+                f"This model draws {self.width}x{self.height} pixels of {shape[2]} channel(s) "
                 f"in bytes, got an array {pixels.shape} of {pixels.dtype}. Resize the picture "
                 "first."
             )
@@ -135,7 +140,7 @@ class ImageTokenizer:
     def to_image(self, tokens: Sequence[int], unknown: int = 0) -> Image.Image:
         """Return the same as a Pillow image."""
         pixels = self.decode(tokens, unknown)
-        return Image.fromarray(pixels[:, :, 0] if self.channels == 1 else pixels)
+        return Image.fromarray(pixels[:, :, 0] if self.shape[2] == 1 else pixels)
 
     def position(self, index: int) -> tuple[int, int, int]:
         """Return the row, column and channel of the picture's token number `index`."""
@@ -196,7 +201,7 @@ class ImageTokenizer:
             PromptError: the file is no picture, damaged, too large or too long and thin.
         """
         image, notes = open_bounded(data)
-        mode = MODES[self.channels]
+        mode = MODES[self.shape[2]]
         if image.mode != mode:
             notes += convert_notes(image, background)
             image = flatten(image, background).convert(mode)
@@ -208,7 +213,7 @@ class ImageTokenizer:
                 f"Resized from {before[0]}x{before[1]} to {self.width}x{self.height} pixels"
                 + (", its middle only." if cut else ".")
             )
-        pixels = np.asarray(image, np.uint8).reshape(self.height, self.width, self.channels)
+        pixels = np.asarray(image, np.uint8).reshape(self.shape)
         return Prepared(pixels, tuple(notes))
 
 

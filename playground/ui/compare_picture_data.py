@@ -48,10 +48,14 @@ def spread(
     behind the `given` ones that all begin with.
     """
     sequences = [(*given, *row) for row in rows]
+    if tokenizer.channels != tokenizer.shape[2]:  # a token tells all three colours of a pixel
+        shortest = min(map(len, sequences))
+        pictures = [tokenizer.decode(tokens[:shortest]) for tokens in sequences]
+        return np.round(2 * np.stack(pictures).astype(np.float64).std(axis=0)).astype(np.uint8)
     values = std_map(values_of(sequences, [0] * len(sequences), tokenizer))
     found = np.zeros(tokenizer.size, np.uint8)
     found[tokenizer.places[: len(values)]] = np.round(2 * values)
-    return found.reshape(tokenizer.height, tokenizer.width, tokenizer.channels)
+    return found.reshape(tokenizer.shape)
 
 
 def _sums(tokenizer: ImageTokenizer, first: int, values: Sequence[float]) -> np.ndarray:

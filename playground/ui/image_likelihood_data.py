@@ -113,8 +113,7 @@ def judge(setting: ImageSetting, choice: PictureChoice, ground: int) -> Likeliho
 
 def blank_picture(tokenizer: ImageTokenizer, ground: int) -> np.ndarray:
     """Return a picture (H, W, channels) of nothing but background."""
-    shape = (tokenizer.height, tokenizer.width, tokenizer.channels)
-    return np.full(shape, ground, np.uint8)
+    return np.full(tokenizer.shape, ground, np.uint8)
 
 
 def rank_of(loaded: Loaded, told: Told, bits: float) -> float | None:

@@ -25,9 +25,10 @@ def section(setting: ImageSetting) -> None:
         st.error(plain(str(error)))
         return
     values = "its red, its green, then its blue value" if tokenizer.channels > 1 else "its value"
+    levels = "levels of brightness" if tokenizer.channels == tokenizer.shape[2] else "colours"
     st.caption(
-        f"The model decides pixel after pixel, for each {values}: one of {tokenizer.levels} levels "
-        "of brightness. Surprising levels cost many bits, expected ones few."
+        f"The model decides pixel after pixel, for each {values}: one of {tokenizer.levels} "
+        f"{levels}. Surprising ones cost many bits, expected ones few."
     )
     interval = actions.tick_interval(session, ticks)
     if session.begin:

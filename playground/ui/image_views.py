@@ -6,6 +6,7 @@ import math
 
 import streamlit as st
 
+from playground.tokenizers.clusters import ClusterTokenizer
 from playground.tokenizers.image import ImageTokenizer
 from playground.traces import metrics
 from playground.traces.trace import Step
@@ -118,14 +119,10 @@ def levels(setting: ImageSetting, session: ImageSession, step: Step) -> None:
     """Draw the distribution at the cursor through every processor; a click takes a level."""
     stepper, tokenizer, lane = session.stepper, setting.loaded.tokenizer, setting.lane
     logprobs = stepper.distribution(lane)[:, : tokenizer.levels].double().cpu().numpy()
-    values = [tokenizer.value(level) for level in range(tokenizer.levels)]
-    channel = tokenizer.position(step.position - 1)[2]
-    is_colour = tokenizer.channels == 3
-    swatches = color_swatches(values, channel) if is_colour else grey_swatches(values)
-    name = COLORS[channel] if is_colour else "brightness"
+    swatches, names = _swatches(tokenizer, tokenizer.position(step.position - 1)[2])
     place = place_of(tokenizer, step.position)
     verb = "would be taken" if stepper.at_end else "was taken"
-    told = [f"{name} {value} of 255" for value in values] if session.pace == "still" else None
+    told = names if session.pace == "still" else None
     level_bars(
         key="levels",
         data=levels_data(
@@ -137,6 +134,18 @@ def levels(setting: ImageSetting, session: ImageSession, step: Step) -> None:
         ),
         on_take_change=lambda: image_actions.from_levels(session, lane),
     )  # fmt: skip
+
+
+def _swatches(tokenizer: ImageTokenizer, channel: int) -> tuple[list[str], list[str]]:
+    """Return the colour that each level is drawn in, and what it is called."""
+    if isinstance(tokenizer, ClusterTokenizer):
+        colors = [tokenizer.label(level) for level in range(tokenizer.levels)]
+        return colors, [f"colour {color}" for color in colors]
+    values = [tokenizer.value(level) for level in range(tokenizer.levels)]
+    is_colour = tokenizer.channels == 3
+    swatches = color_swatches(values, channel) if is_colour else grey_swatches(values)
+    name = COLORS[channel] if is_colour else "brightness"
+    return swatches, [f"{name} {value} of 255" for value in values]
 
 
 def complete(session: ImageSession, record: Record) -> None:

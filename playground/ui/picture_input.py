@@ -127,7 +127,7 @@ def ground_of(pictures: np.ndarray, tokenizer: ImageTokenizer) -> int:
     Without any it is black for grey pictures and white for those in colour, as most of ours are.
     """
     if not len(pictures):
-        return 0 if tokenizer.channels == 1 else 255
+        return 0 if tokenizer.shape[2] == 1 else 255
     return int(np.median(np.concatenate([_edge(picture) for picture in pictures])))
 
 
@@ -184,8 +184,7 @@ def _read_examples(folder: str, written: int, tokens: str, _tokenizer) -> Exampl
 
 
 def _no_examples(tokenizer: ImageTokenizer) -> Examples:
-    shape = (0, tokenizer.height, tokenizer.width, tokenizer.channels)
-    return Examples(np.empty(shape, np.uint8), (), ())
+    return Examples(np.empty((0, *tokenizer.shape), np.uint8), (), ())
 
 
 def _memory() -> Memory:
@@ -194,7 +193,7 @@ def _memory() -> Memory:
 
 def _fit(memory: Memory, tokenizer: ImageTokenizer) -> None:
     """Forget what is of another size than the model's pictures."""
-    shape = (tokenizer.height, tokenizer.width, tokenizer.channels)
+    shape = tokenizer.shape
     if memory.drawing is not None and memory.drawing.shape != shape:
         memory.drawing = None
     if memory.start is not None and memory.start.shape != shape:
@@ -285,7 +284,7 @@ def _inverted(
 ) -> PictureChoice:
     """Offer to swap light and dark where the model's grey pictures have the other ground."""
     own = int(np.median(_edge(choice.pixels)))
-    if tokenizer.channels != 1 or abs(own - ground) <= APART:
+    if tokenizer.shape[2] != 1 or abs(own - ground) <= APART:
         return choice
     seen, theirs = ("dark on light", "light on dark")[:: 1 if own > ground else -1]
     invert = st.toggle(
@@ -302,7 +301,7 @@ def _inverted(
 
 
 def _drawn(memory: Memory, tokenizer: ImageTokenizer, key: str) -> PictureChoice | None:
-    height, width, channels = tokenizer.height, tokenizer.width, tokenizer.channels
+    height, width, channels = tokenizer.shape
     components.drawing_pad(
         key=f"{key}_pad",
         data=components.pad_data(
