@@ -70,4 +70,17 @@ def cycles(typingctx):
     return types.int64(), code
 
 
+@intrinsic
+def pause(typingctx):
+    """Tell the processor that this is a loop that waits; it takes some ten cycles."""
+
+    def code(context, builder, signature, arguments):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        module, name = builder.module, "llvm.x86.sse2.pause"
+        builder.call(module.globals.get(name) or ir.Function(module, kind, name), [])
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
 let_others_run = types.ExternalFunction("sched_yield", types.int32())

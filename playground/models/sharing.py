@@ -18,15 +18,11 @@ import numpy as np
 
 MIN_ROWS = 4  # fewer are read with the weights once by one thread
 PATIENCE = 8_000_000  # cycles, 2 to 3 ms: longer than the Python between two steps of a Run
-WORDS = 64  # of the mailbox
+WORDS = 128  # of a mailbox
 AWAKE = 40  # its word that says that the helper waits in machine code
 NOBODY = np.zeros(0, np.int64)
 
 _threads = min(2, os.cpu_count() or 1)
-_mailbox = np.zeros(WORDS, np.int64)
-_in_use = threading.Lock()
-_wake = threading.Event()
-_helper: threading.Thread | None = None
 
 
 def set_kernel_threads(number: int) -> int:
@@ -36,33 +32,58 @@ def set_kernel_threads(number: int) -> int:
     return before
 
 
+class Helper:
+    """A thread that runs `serve(mailbox, patience)` of one family of kernels when it is called."""
+
+    def __init__(self, serve: Callable[[np.ndarray, int], None]):
+        self.serve, self.mailbox = serve, np.zeros(WORDS, np.int64)
+        self.in_use = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def call(self) -> None:
+        """Wake the thread unless it is awake; the caller holds `in_use`."""
+        if self.mailbox[AWAKE]:
+            return
+        if self._thread is None or not self._thread.is_alive():  # none is left after a fork
+            self._thread = threading.Thread(target=self._work, name="kernel helper", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            self.serve(self.mailbox, PATIENCE)
+
+
+_helpers: dict[Callable, Helper] = {}  # a handful: one for each kernel that shares
+
+
 @contextmanager
 def helper(rows: int, serve: Callable[[np.ndarray, int], None]) -> Iterator[np.ndarray]:
     """Hold the helper's mailbox for a batch of `rows`, an empty one if there is no helper for it.
 
     `serve(mailbox, patience)` is what the helper runs.
     """
-    if rows < MIN_ROWS or _threads < 2 or not _in_use.acquire(blocking=False):
+    if rows < MIN_ROWS:
+        yield NOBODY
+        return
+    with any_helper(serve) as mailbox:
+        yield mailbox
+
+
+@contextmanager
+def any_helper(serve: Callable[[np.ndarray, int], None]) -> Iterator[np.ndarray]:
+    """Hold the helper's mailbox whatever there is to do, an empty one if another holds it."""
+    found = None
+    if _threads > 1:
+        found = _helpers.get(serve) or _helpers.setdefault(serve, Helper(serve))
+    if found is None or not found.in_use.acquire(blocking=False):
         yield NOBODY
         return
     try:
-        if not _mailbox[AWAKE]:
-            _begin(serve)
-            _wake.set()
-        yield _mailbox
+        found.call()
+        yield found.mailbox
     finally:
-        _in_use.release()
-
-
-def _begin(serve: Callable[[np.ndarray, int], None]) -> None:
-    global _helper
-    if _helper is None or not _helper.is_alive():  # none is left after a fork
-
-        def work() -> None:
-            while True:
-                _wake.wait()
-                _wake.clear()
-                serve(_mailbox, PATIENCE)
-
-        _helper = threading.Thread(target=work, name="kernel helper", daemon=True)
-        _helper.start()
+        found.in_use.release()

@@ -19,7 +19,9 @@ LANES = 16  # float32 values of a vector; where registers are shorter LLVM split
 PANEL = 32  # columns of a weight matrix that lie together, two vectors
 
 FLOAT, HALF, INT, INDEX = ir.FloatType(), ir.HalfType(), ir.IntType(64), ir.IntType(32)
+SHORT = ir.IntType(16)
 VECTOR, HALVES = ir.VectorType(FLOAT, LANES), ir.VectorType(HALF, LANES)
+SHORTS, INDICES = ir.VectorType(SHORT, LANES), ir.VectorType(INDEX, LANES)
 UNDEFINED = ir.Constant(VECTOR, ir.Undefined)
 ZEROS = ir.Constant(VECTOR, [0.0] * LANES)
 
@@ -136,6 +138,80 @@ def _tile(builder, rows, panels, is_half, x, x_stride, w, depth, out, out_stride
         for v in range(vectors):
             at = builder.add(builder.mul(out_stride, INT(r)), INT(v * LANES))
             _store(builder, sums[r * vectors + v], _pointer(builder, out, at, FLOAT))
+
+
+FLOAT32, FLOAT16, BFLOAT16 = range(3)  # how `row_dots` finds its weights stored
+PARTS = 4  # sums of a product, lest each addition wait for the one before
+
+
+@intrinsic(prefer_literal=True)
+def row_dots(typing, rows, kind, x, x_stride, w, depth, count, out, out_stride):
+    """Write the products of `rows` rows at x with `count` rows (depth,) at w to out (rows, count).
+
+    Weights are read as torch's linear layers keep them, each row to its end and then the next: one
+    stream, which the processor fetches ahead, and so at the speed of memory. Every product is
+    PARTS vectors of sums, added up in one order in a tile of any shape. `depth` is a multiple of
+    LANES; `rows` and `kind` (FLOAT32, FLOAT16, BFLOAT16) are compile-time constants.
+    """
+    shape = (rows.literal_value, kind.literal_value)
+    name = f"playground_row_dots_{shape[0]}_{shape[1]}"
+
+    def code(context, builder, signature, args):
+        _call(builder, name, args[2:], lambda inside, *a: _row_dots(inside, *shape, *a))
+        return context.get_dummy_value()
+
+    return types.void(rows, kind, *[types.int64] * 7), code
+
+
+def _widened(builder, w, at, kind):
+    """Load LANES weights as float32; a bfloat16 is the upper half of one."""
+    if kind == FLOAT32:
+        return _load(builder, _pointer(builder, w, at, FLOAT), VECTOR)
+    if kind == FLOAT16:
+        return builder.fpext(_load(builder, _pointer(builder, w, at, HALF), HALVES), VECTOR)
+    upper = builder.zext(_load(builder, _pointer(builder, w, at, SHORT), SHORTS), INDICES)
+    return builder.bitcast(builder.shl(upper, ir.Constant(INDICES, [16] * LANES)), VECTOR)
+
+
+def _row_dots(builder, rows, kind, x, x_stride, w, depth, count, out, out_stride):
+    function = ir.FunctionType(FLOAT, [FLOAT, VECTOR])
+    name = f"llvm.vector.reduce.fadd.v{LANES}f32"
+    add_up = cgutils.get_or_insert_function(builder.module, function, name)
+    starts = [builder.mul(x_stride, INT(r)) for r in range(rows)]
+    whole = builder.and_(depth, INT(-PARTS * LANES))
+    rest = builder.sub(depth, whole)
+
+    def one_column(c, _):
+        first = builder.mul(depth, c)
+
+        def add_products(k, sums, parts):
+            totals = list(sums)
+            for part in range(parts):
+                at = builder.add(k, INT(part * LANES))
+                weight = _widened(builder, w, builder.add(first, at), kind)
+                for r, start in enumerate(starts):
+                    place = _pointer(builder, x, builder.add(start, at), FLOAT)
+                    i = r * PARTS + part
+                    totals[i] = _fma(builder, _load(builder, place, VECTOR), weight, sums[i])
+            return totals
+
+        def add_most(k, sums):
+            return add_products(k, sums, PARTS)
+
+        def add_rest(k, sums):
+            return add_products(builder.add(whole, k), sums, 1)
+
+        sums = _loop(builder, whole, PARTS * LANES, [ZEROS] * (rows * PARTS), add_most)
+        sums = _loop(builder, rest, LANES, sums, add_rest)
+        for r in range(rows):
+            a, b, c_, d = sums[r * PARTS : (r + 1) * PARTS]
+            total = builder.fadd(builder.fadd(a, b), builder.fadd(c_, d))
+            total = builder.call(add_up, [FLOAT(0.0), total], fastmath=("reassoc",))
+            at = builder.add(builder.mul(out_stride, INT(r)), c)
+            builder.store(total, _pointer(builder, out, at, FLOAT))
+        return []
+
+    _loop(builder, count, 1, [], one_column)
 
 
 @intrinsic

@@ -7,6 +7,7 @@ import torch
 
 from playground.models import sharing
 from playground.models.sharing import set_kernel_threads
+from playground.models.transformer_kernel import transformer_helper
 from tests.helpers import random_tokens, transformer
 
 
@@ -68,12 +69,13 @@ def test_an_unknown_token_in_any_piece_is_refused(kernel_threads):
 def test_the_helper_sleeps_when_nothing_comes(kernel_threads):
     model = transformer()
     steps(model, 8)
+    mailbox = sharing._helpers[transformer_helper].mailbox
     deadline = threading.Event()
     for _ in range(200):
-        if not sharing._mailbox[sharing.AWAKE]:
+        if not mailbox[sharing.AWAKE]:
             break
         deadline.wait(0.02)
-    assert not sharing._mailbox[sharing.AWAKE]
+    assert not mailbox[sharing.AWAKE]
     steps(model, 8)  # and works again
 
 
