@@ -1,7 +1,7 @@
 """Make one of the experiments of the Experiments page: python -m train.experiment scaling
 
-Trains what is missing (each run is a `python -m train.text` of its own, kept under runs/), measures,
-and writes playground/experiments/results/NAME.json. `--reduced` does it with few steps and one
+Trains what is missing (each a `python -m train.text` of its own, kept under runs/), measures, and
+writes playground/experiments/results/NAME.json. `--reduced` does it with few steps and one
 seed, to show how it is done.
 """
 
