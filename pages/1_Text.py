@@ -4,7 +4,9 @@ import streamlit as st
 
 from playground.errors import PlaygroundError
 from playground.registry import available
-from playground.ui import controls, state, text_controls, text_stepping
+from playground.ui import controls, state, text_controls, text_stepping, tokenizer_view
+
+MODES = ("Step through", "How it is cut")
 
 controls.page_setup("Text")
 st.title("Text, one token at a time")
@@ -19,8 +21,12 @@ with st.sidebar:
     except PlaygroundError as error:
         st.error(controls.plain(str(error)))
         st.stop()
+doing = controls.mode_picker(MODES)
 notes_slot = st.container()
-text_stepping.section(setting)
+if doing == "How it is cut":
+    tokenizer_view.section(setting, cards)
+else:
+    text_stepping.section(setting)
 with notes_slot:  # sections have widgets of their own, which may have something to say
     for note in state.notes():
         st.warning(controls.plain(note), icon=":material/link_off:")
