@@ -250,6 +250,22 @@ class _Attends:
             self.inner.base_model(input_ids=tokens, use_cache=False)
         return torch.stack(look.kept)
 
+    @torch.inference_mode()
+    def step_attention(self, tokens: Tensor, state: Any) -> Tensor:
+        """Return the weights (n_layer, B, n_head, N, T) of tokens (B, N) that end a prefix of T.
+
+        As the last rows of `attention_rows`, at the cost of a step, for who has the State before
+        them.
+
+        Raises:
+            ContextFullError: the context has no room for N more tokens.
+        """
+        look = Look(first=0, by_itself=self.attends_by_itself)
+        with looking(look):
+            self._advance(tokens, state, every=False)
+        rows = [torch.cat(look.kept[i :: self.n_layer]) for i in range(self.n_layer)]
+        return torch.stack(rows)
+
     def attention_maps(self, tokens: Tensor) -> Tensor:
         """Return the attention weights (n_layer, B, n_head, T, T) of tokens (B, T)."""
         return self.attention_rows(tokens, 0)

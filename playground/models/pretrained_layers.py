@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,40 +45,38 @@ def _hear(module: nn.Module, inputs: tuple) -> None:
         heard.append(inputs[0])
 
 
-def find_final_norm(inner: PreTrainedModel, tokens: Tensor) -> str | None:
-    """Return the name of the last module behind the blocks of `inner`, None if there is none.
+@contextmanager
+def noting_final_norm(inner: PreTrainedModel) -> Iterator[Callable[[], str | None]]:
+    """Watch a pass meanwhile; yield what tells the name of the last module behind the blocks.
 
     It is called many names (norm, ln_f, final_layer_norm, norm_f ...); what it is known by is that
-    its output is what the base model returns.
+    its output is what the unembedding reads. None if there is no such module.
     """
-    base = inner.base_model
-    if base is inner:
-        return None
-    outputs: dict[str, Tensor] = {}
+    base, outputs, last = inner.base_model, {}, []
 
     def note(module: nn.Module, inputs: tuple, output: Any, name: str) -> None:
         if isinstance(output, Tensor) and inputs and isinstance(inputs[0], Tensor):
             outputs[name] = output
 
+    def name_of_norm() -> str | None:
+        for name, output in reversed(outputs.items()):
+            if output.numel() == last[0].numel() and torch.equal(output.view_as(last[0]), last[0]):
+                return name
+        return None
+
     blocks = {id(x) for m in base.modules() if isinstance(m, nn.ModuleList) for x in m.modules()}
-    hooks = [
-        module.register_forward_hook(partial(note, name=name))
-        for name, module in inner.named_modules()
-        if module is not base and id(module) not in blocks and name != ""
+    unembedding = inner.get_output_embeddings()
+    hooks = [unembedding.register_forward_pre_hook(lambda module, inputs: last.append(inputs[0]))]
+    hooks += [
+        module.register_forward_hook(partial(note, name=f"{inner.base_model_prefix}.{name}"))
+        for name, module in base.named_modules()
+        if name and id(module) not in blocks
     ]
     try:
-        last = base(tokens, use_cache=False)[0]
+        yield name_of_norm
     finally:
         for hook in hooks:
             hook.remove()
-    return next(
-        (
-            name
-            for name, output in reversed(outputs.items())
-            if output.numel() == last.numel() and torch.equal(output.view_as(last), last)
-        ),
-        None,
-    )
 
 
 class _Through(nn.Module):
