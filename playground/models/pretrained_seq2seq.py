@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -22,28 +21,13 @@ from torch import Tensor, nn
 from playground.errors import CheckpointError, ConfigError, PromptError
 from playground.models.base import check_room
 from playground.models.kv_cache import KVCache
+from playground.models.pretrained_source import Source, both_caches, source_of
 
 FAMILIES = (  # values of `model_type`; each was compared with `generate`
     "t5", "mt5", "umt5", "bart", "mbart", "plbart", "marian", "m2m_100", "pegasus", "blenderbot",
     "blenderbot-small",
 )  # fmt: skip
 MAX_SOURCE = 2048  # tokens; an encoder without a limit of its own takes S^2 numbers a head
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What the encoder made of one source, shared by all that is written about it."""
-
-    tokens: tuple[int, ...]  # S of them, the end token last
-    hidden: Tensor  # (1, S, C)
-    keys_values: tuple[tuple[Tensor, Tensor], ...]  # of each decoder layer, (1, H, S, D) each
-    empty: KVCache  # of the decoder's own tokens, before the first
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of all that is kept."""
-        kept = [self.hidden, *(part for pair in self.keys_values for part in pair)]
-        return sum(part.numel() * part.element_size() for part in kept)
 
 
 @dataclass(frozen=True)
@@ -155,20 +139,9 @@ class PretrainedSeq2Seq(nn.Module):
         device = self.inner.device
         row = torch.tensor([known], device=device)
         hidden = self.inner.get_encoder()(input_ids=row).last_hidden_state
-        # One step shows how keys and values are laid out, and leaves those of the source.
-        from transformers import DynamicCache, EncoderDecoderCache
-
-        own, cross = DynamicCache(), DynamicCache()
         bos = torch.tensor([[self.bos_token]], device=device)
-        with torch.no_grad():
-            self._decode(EncoderDecoderCache(own, cross), hidden, decoder_input_ids=bos)
-        like = own.layers[0].keys  # (1, H, 1, D)
-        _, n_head, _, head_size = like.shape
-        return Source(
-            known,
-            hidden,
-            tuple((layer.keys, layer.values) for layer in cross.layers),
-            KVCache.empty(len(own.layers), 1, n_head, head_size, like),
+        return source_of(
+            known, hidden, lambda cache: self._decode(cache, hidden, decoder_input_ids=bos)
         )
 
     def sources(self, batch_size: int, condition: Any) -> list[Source]:
@@ -291,16 +264,8 @@ class PretrainedSeq2Seq(nn.Module):
 
     def _read(self, tokens: Tensor, row: Row, **wanted: bool) -> tuple[Any, Row]:
         """Read tokens (1, N) after one row's past; return the model's output, and the new row."""
-        from transformers import EncoderDecoderCache
-        from transformers.cache_utils import Cache
-
         cache = row.cache.reserve(tokens.shape[1])
-        own, fixed = _layer_classes()
-        past = cache.keys_values()
-        pairs = zip(cache.slots(tokens.shape[1]), past[::2], past[1::2], strict=True)
-        layers = [own(slot, k[None], v[None], row.cache.length) for slot, k, v in pairs]
-        cross = [fixed(keys, values) for keys, values in row.source.keys_values]
-        both = EncoderDecoderCache(Cache(layers=layers), Cache(layers=cross))
+        both = both_caches(row.source, cache, row.cache.length)
         output = self._decode(both, row.source.hidden, decoder_input_ids=tokens, **wanted)
         return output, Row(row.source, cache)
 
@@ -315,44 +280,3 @@ def _token(config: Any, name: str) -> int | None:
     value = getattr(config, name, None)
     value = value[0] if isinstance(value, list | tuple) and value else value
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-@lru_cache(1)
-def _layer_classes() -> tuple[type, type]:
-    """Return two kinds of `CacheLayerMixin`: of a KVCache, and of what never grows."""
-    from transformers.cache_utils import CacheLayerMixin
-
-    class Appended(CacheLayerMixin):
-        """One layer of a KVCache: it writes into its slot and reads all up to there."""
-
-        is_sliding = False
-
-        def __init__(self, slot: Tensor, keys: Tensor, values: Tensor, length: int):
-            super().__init__()
-            self.slot, self.keys, self.values, self.length = slot, keys, values, length
-            self.is_initialized = True
-
-        def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-            pass
-
-        def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any):
-            self.slot[0].copy_(key_states)
-            self.slot[1].copy_(value_states)
-            return self.keys, self.values
-
-        def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-            return self.length + query_length, 0
-
-        def get_seq_length(self) -> int:
-            return self.length
-
-        def get_max_length(self) -> int:
-            return -1
-
-    class Fixed(Appended):
-        """Keys and values of the source, which no step adds to."""
-
-        def __init__(self, keys: Tensor, values: Tensor):
-            super().__init__(keys, keys, values, keys.shape[-2])
-
-    return Appended, Fixed

@@ -119,9 +119,8 @@ def test_the_encoder_runs_once_for_a_source_and_its_work_can_be_kept():
         assert runs == [1, 1, 1]
     finally:
         hook.remove()
-    assert kept.num_bytes == sum(
-        t.numel() * 4 for t in (kept.hidden, *(p for kv in kept.keys_values for p in kv))
-    )
+    keys_and_values = 2 * model.n_layer * model.n_head * len(source) * 8
+    assert kept.num_bytes == 4 * (len(source) * 32 + keys_and_values)
 
 
 def test_no_source_is_one_that_is_empty_but_for_its_end():
