@@ -104,6 +104,11 @@ class Stepper:
         return self.tokens[: self.cursor]
 
     @property
+    def state(self) -> State:
+        """What the model remembers of `prefix`."""
+        return self._at(self.cursor)[1]
+
+    @property
     def at_end(self) -> bool:
         return self.cursor == len(self.tokens)
 

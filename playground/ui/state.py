@@ -9,7 +9,7 @@ import streamlit as st
 
 from playground.decoding.stepper import Stepper
 
-SECTIONS = ("maps_open", "heat_open", "tree_open", "branches_open", "downloads_open")
+SECTIONS = ("inside_open", "heat_open", "tree_open", "branches_open", "downloads_open")
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Session:
     layer: int = 0  # of the attention head that is enlarged
     head: int = 0
     head_is_chosen: bool = False  # until then the text shows the mean of all heads
-    seen: tuple = ()  # of the last attention: the tokens it is of, and what was seen
+    seen: tuple = ()  # inside of the model: the tokens it is of, and all that was seen of them
     problem: str = ""  # of the last action, shown until the next one
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from playground.errors import ContextFullError, PlaygroundError
-from playground.inspection.attention import HasAttention
-from playground.ui import actions, compression, resources, state, views
+from playground.inspection.attention import has_attention
+from playground.ui import actions, compression, resources, state, text_details, views
 from playground.ui.controls import plain
 from playground.ui.text_setting import TextSetting
 
@@ -35,7 +35,7 @@ def section(setting: TextSetting) -> None:
     with st.container(horizontal=True, key="buttons"):
         step_slot = st.container(horizontal=True, width="content")
         views.pace_buttons(session)
-    views.color_picker(isinstance(loaded.model, HasAttention))
+    views.color_picker(has_attention(loaded.model))
     board_slot, details_slot = st.container(), st.container()
     is_open = bool(state.open_sections())
 
@@ -67,11 +67,11 @@ def section(setting: TextSetting) -> None:
             views.timeline(session, written)
         if is_open:
             with details_slot:
-                views.details(session, loaded, step, color)
+                text_details.details(session, loaded, step, color)
 
     with board_slot:
         board()
     if not is_open:
         with details_slot:
-            views.details(session, loaded, None, "")
+            text_details.details(session, loaded, None, "")
     compression.text_section(session, loaded)

@@ -6,21 +6,19 @@ of these functions.
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Callable
 
-import pandas as pd
 import streamlit as st
 
 from playground.decoding.lane import Lane
 from playground.decoding.window import dropped_tokens
-from playground.inspection.attention import MAP_TOKENS, Attention, HasAttention, attention
-from playground.tokenizers.text import visible
+from playground.inspection.attention import has_attention
 from playground.traces import metrics
 from playground.traces.trace import Step
-from playground.ui import actions, charts, components, state
-from playground.ui.resources import Loaded, turn
+from playground.ui import actions, charts, components, inside_data, state
+from playground.ui.inside_data import drawn
+from playground.ui.resources import Loaded
 from playground.ui.state import Session
 
 MOST_BITS = 99.0  # a token of probability 0 is drawn as so surprising
@@ -69,7 +67,7 @@ def pace_buttons(
 def color_of(loaded: Loaded) -> str:
     """Return what the text is coloured by; every model has its surprisal."""
     color = state.value("color")
-    has = color in COLORS and (color != "attention" or isinstance(loaded.model, HasAttention))
+    has = color in COLORS and (color != "attention" or has_attention(loaded.model))
     return color if has else "surprisal"
 
 
@@ -86,14 +84,10 @@ def text(session: Session, loaded: Loaded, written: dict, color: str) -> None:
     """Draw the tokens of the branch; hovering tells the numbers, a click goes there."""
     weights, of = None, ""
     if color == "attention":
-        seen = look_at(session, loaded)
-        chosen = (session.layer, session.head) if session.head_is_chosen else (None, None)
-        weights = seen.over(session.stepper.cursor, *chosen)
-        of = (
-            f", layer {session.layer + 1}, head {session.head + 1}"
-            if session.head_is_chosen
-            else ", mean of all heads"
-        )
+        seen = inside_data.attention_seen(session)
+        head = inside_data.chosen_head(session, *seen.row.shape[:2])
+        weights = inside_data.weights_of(seen, session.stepper.cursor, head)
+        of = f", {inside_data.head_name(head)}"
     stepper = session.stepper
     first = 1 + dropped_tokens(stepper.cursor, stepper.model.context_length)
     data = strip_data(written, color, stepper.cursor, first, weights)
@@ -106,10 +100,10 @@ def written(steps: list[Step], tokenizer) -> dict:
 
     Numbers instead of sentences, and each name once: a text of 1,000 tokens is 25 kB a step.
     """
-    drawn = {token: _drawn(token, tokenizer) for token in {s.token for s in steps}}
-    names = {text: tokenizer.label(token) for token, text in drawn.items()}
+    shown = {token: drawn(token, tokenizer) for token in {s.token for s in steps}}
+    names = {text: tokenizer.label(token) for token, text in shown.items()}
     return {
-        "texts": [drawn[s.token] for s in steps],
+        "texts": [shown[s.token] for s in steps],
         "names": {text: name for text, name in names.items() if name != text},
         "surprisal": [round(min(MOST_BITS, s.surprisal), 4) for s in steps],
         "entropy": [round(s.entropy_bits, 4) for s in steps],
@@ -139,15 +133,6 @@ def strip_data(written: dict, color: str, cursor: int, first: int = 1, weights=N
         "cursor": cursor,
         "first": first,
     }
-
-
-def _drawn(token: int, tokenizer) -> str:
-    """Return a token as running text: what cannot be seen becomes its label."""
-    plain = tokenizer.decode([token])
-    label = tokenizer.label(token)
-    if plain == "\n":
-        return "⏎\n"
-    return plain if plain and visible(plain).replace("␣", " ") == plain else label
 
 
 def candidates(session: Session, loaded: Loaded, lane: Lane, step: Step) -> None:
@@ -196,72 +181,6 @@ def timeline(session: Session, written: dict) -> None:
     components.timeline_bars(
         key="timeline", data=data, on_go_change=lambda: actions.from_timeline(session)
     )
-
-
-def look_at(session: Session, loaded: Loaded) -> Attention:
-    """Return the attention of the position before the cursor; all parts of the page share it."""
-    prefix = session.stepper.prefix
-    if session.seen[:1] != (prefix,):
-        with turn():
-            session.seen = (prefix, attention(loaded.model, prefix))
-    return session.seen[1]
-
-
-def attention_section(session: Session, loaded: Loaded, seen: Attention) -> None:
-    """Draw every head's map, and one of them large."""
-    n_layer, n_head, size, _ = seen.maps.shape
-    session.layer, session.head = min(session.layer, n_layer - 1), min(session.head, n_head - 1)
-    label = loaded.tokenizer.label
-    st.caption(
-        f"Where each head reads from, among the newest {min(MAP_TOKENS, size)} tokens before the "
-        "cursor. Click a map to enlarge it; “attention” above the text colours the text by it. "
-        "What a head reads is not always what decides."
-    )
-    components.attention_maps(
-        key="maps",
-        data={
-            "maps": base64.b64encode((seen.maps * 255).round().astype("u1").tobytes()).decode(),
-            "layers": n_layer, "heads": n_head, "size": size,
-            "layer": session.layer, "head": session.head,
-            "labels": [label(t) for t in session.stepper.prefix[-size:]],
-        },
-        on_head_change=lambda: actions.from_maps(session),
-    )  # fmt: skip
-
-
-def branches(session: Session, loaded: Loaded, color: str) -> None:
-    """List the branches with their figures, and switch, rename or compare them."""
-    stepper, tokenizer = session.stepper, loaded.tokenizer
-    rows = []
-    for b in stepper.branches.values():
-        steps = b.trace.steps
-        own = b.trace.tokens[b.forked_at or len(b.trace.prompt) :]
-        rows.append(
-            {
-                "branch": ("▸ " if b.name == stepper.current else "") + b.name,
-                "left": f"{b.origin} at {b.forked_at}" if b.origin else "the prompt",
-                "tokens": len(steps),
-                "bits a token": metrics.bits_per_token(steps) if steps else None,
-                "perplexity": metrics.perplexity(steps) if steps else None,
-                "its own text": "".join(_drawn(t, tokenizer) for t in own)[:500],
-            }
-        )  # fmt: skip
-    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="branch_table")
-    left, middle, right = st.columns(3)
-    others = [name for name in stepper.branches if name != stepper.current]
-    with left:
-        branch_switch(session)
-    other = middle.selectbox("Compare with", others, index=None, key="compare",
-                             placeholder="Choose a branch to see beside this one",
-                             disabled=not others)  # fmt: skip
-    with right:
-        branch_name(session)
-
-    if other is not None:
-        steps = stepper.steps_by_position(other)
-        color = color if color != "attention" else "surprisal"
-        data = strip_data(written(steps, tokenizer), color, len(steps) + 1)
-        components.token_strip(key="strip_other", data=data)
 
 
 def branch_switch(session: Session, on_change: Callable = actions.from_branches) -> None:
@@ -320,36 +239,3 @@ def offer(files: Files, model: str) -> None:
         for title, (name, make) in files.items():
             st.download_button(title, make, f"{model}-{name}", key=f"get-{name}",
                                on_click="ignore")  # fmt: skip
-
-
-def downloads(session: Session, loaded: Loaded, step: Step, seen: Attention | None) -> None:
-    """Offer the trace and every chart."""
-
-    def attention_chart():
-        weights = seen.maps[session.layer, session.head]
-        names = [loaded.tokenizer.label(t) for t in session.stepper.prefix[-len(weights) :]]
-        title = f"layer {session.layer + 1}, head {session.head + 1}"
-        return charts.attention_chart(weights, names, title)
-
-    files = trace_files(session, loaded, step)
-    if seen is not None:
-        files |= chart_files("Attention", attention_chart)
-    offer(files, loaded.card.name)
-
-
-def details(session: Session, loaded: Loaded, step: Step | None, color: str) -> None:
-    """Draw what hides in expanders; what is closed costs nothing."""
-    if isinstance(loaded.model, HasAttention):
-        with st.expander("Attention: where each head looks", key="maps_open",
-                         on_change="rerun") as part:  # fmt: skip
-            if part.open:
-                attention_section(session, loaded, look_at(session, loaded))
-    with st.expander("Branches: keep, compare, go back to", key="branches_open",
-                     on_change="rerun") as part:  # fmt: skip
-        if part.open:
-            branches(session, loaded, color)
-    with st.expander("Download the trace and the charts", key="downloads_open",
-                     on_change="rerun") as part:  # fmt: skip
-        if part.open and step is not None:
-            seen = look_at(session, loaded) if color == "attention" else None
-            downloads(session, loaded, step, seen)

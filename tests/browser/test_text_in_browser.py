@@ -187,18 +187,6 @@ def test_hovering_tells_the_numbers(visitor):
     assert "position 5" in tip
 
 
-def test_attention_maps_enlarge_the_head_that_is_clicked(visitor):
-    v = visitor().open(TRANSFORMER)
-    v.page.get_by_text("Attention: where each head looks").click()
-    heads = v.page.locator(".st-key-maps .grid button")
-    heads.first.wait_for()
-    assert heads.count() == 16
-    heads.nth(6).click()
-    v.wait_text("Layer 2, head 3: each row")
-    v.page.get_by_role("radio", name="attention").click()
-    v.wait_text("layer 2, head 3")
-
-
 def test_markup_in_prompt_and_output_is_text(visitor):
     hostile = "<img src=x onerror=alert(1)> <script>alert(2)</script> ![x](http://e.test/y) $x^2$"
     v = visitor().open(BYTE_PAIR)

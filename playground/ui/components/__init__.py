@@ -1,4 +1,4 @@
-"""Components of our own: tokens as text, candidates and timeline as charts, attention maps.
+"""Components of our own: tokens as text, candidates and timeline as charts.
 
 Each is mounted once with a key and fed compact data; all text goes through `textContent`, so
 nothing a model or a visitor writes is ever read as markup.
@@ -53,11 +53,4 @@ timeline_bars = st.components.v2.component(
 </div></div>{_TIP}</div>""",
     css=source("timeline.css") + source("tip.css"),
     js=source("timeline.js"),
-)
-
-attention_maps = st.components.v2.component(
-    "playground_attention_maps",
-    html='<div class="maps"><div class="grid"></div><div class="large"></div></div>',
-    css=source("attention.css"),
-    js=source("attention.js"),
 )

@@ -1,0 +1,114 @@
+"""Look inside: what a model read for one decision, and what each of its layers already believes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from playground.errors import PlaygroundError
+from playground.inspection.ablation import can_be_ablated
+from playground.inspection.attention import has_attention
+from playground.inspection.logit_lens import has_layers
+from playground.inspection.recurrent import has_internals
+from playground.inspection.saliency import can_be_differentiated
+from playground.traces.trace import Step
+from playground.ui import inside_heads, inside_memory, inside_views, state
+from playground.ui.controls import plain
+from playground.ui.inside_views import Seen
+from playground.ui.resources import Loaded
+from playground.ui.state import Session
+
+TITLE = "Look inside: what it read and what each layer already believes"
+KEY = "inside_open"
+
+
+@dataclass(frozen=True)
+class Lens:
+    """One way to look inside: for which models, what it shows and what it does not."""
+
+    name: str
+    can: Callable[[Any], bool]
+    lacks: str  # of a model that cannot be looked at so
+    says: str
+    draw: Callable[[Seen], None]
+    elsewhere: str = ""  # where pictures and sounds have it: over themselves
+
+
+LENSES = (
+    Lens(
+        "Attention", has_attention, "it has no attention",
+        "What each head reads to decide what comes next. It does not say what is used of it: "
+        "other weights often give the same prediction (Jain & Wallace 2019).",
+        inside_views.attention, elsewhere="above",
+    ),
+    Lens(
+        "What mattered", can_be_differentiated, "counts have no gradient",
+        "How strongly a small change of each token would change log p of the choice. Where the "
+        "model is certain anyway it is small everywhere, and it says nothing of larger changes.",
+        inside_views.mattered, elsewhere="above",
+    ),
+    Lens(
+        "Layer by layer", has_layers, "it has no layers to read between",
+        "What the model would say if it stopped after each layer (logit lens). Nonsense early on "
+        "means “not yet in the output's language”, not “nothing known”.",
+        inside_views.layers,
+    ),
+    Lens(
+        "Memory", lambda model: True, "",
+        "What the model keeps of the text, and what it weighs. Not its weights, which all visitors "
+        "share, and not the time it takes.",
+        inside_memory.memory,
+    ),
+    Lens(
+        "Heads left out", can_be_ablated, "it has no heads",
+        "How far the next token's distribution moves without a head. A head that others stand in "
+        "for changes little, and what the head does is not said.",
+        inside_heads.left_out,
+    ),
+    Lens(
+        "Recurrent state", has_internals, "it is not recurrent",
+        "What each unit holds over time, and the unit that goes along with a property of the text. "
+        "Going along is not using: the best of many units is compared with chance.",
+        inside_memory.recurrent,
+    ),
+)  # fmt: skip
+
+
+def lenses(model: Any, modality: str = "text") -> list[Lens]:
+    """Return the lenses that there are for a model."""
+    is_text = modality == "text"
+    return [lens for lens in LENSES if (is_text or not lens.elsewhere) and lens.can(model)]
+
+
+def section(session: Session, loaded: Loaded, step: Step | None, modality: str = "text") -> None:
+    """Draw the expander, and while it is open one lens on the decision at the cursor."""
+    with st.expander(TITLE, key=KEY, on_change="rerun") as part:
+        if part.open:
+            _content(session, loaded, step, modality)
+
+
+def _content(session: Session, loaded: Loaded, step: Step | None, modality: str) -> None:
+    model = session.stepper.model
+    offered = {lens.name: lens for lens in lenses(model, modality)}
+    if state.value("lens") not in (None, *offered):
+        state.forget_widget("lens")  # the last model had another one
+    name = st.segmented_control("Lens", list(offered), default=next(iter(offered)), required=True,
+                                key="lens", label_visibility="collapsed")  # fmt: skip
+    others = [lens for lens in LENSES if lens.name not in offered]
+    absent = [f"{lens.name} ({lens.lacks})" for lens in others if not lens.can(model)]
+    if absent:
+        st.caption(f":gray[Not for this model: {', '.join(absent)}.]")
+    st.caption(offered[name].says)
+    if session.pace != "still":
+        st.caption("Drawn when it stands still.")
+        return
+    if step is None:
+        st.caption("There is no decision here to look at.")
+        return
+    try:
+        offered[name].draw(Seen(session, loaded, step))
+    except PlaygroundError as error:
+        st.error(plain(str(error)))

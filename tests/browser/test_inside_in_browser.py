@@ -1,0 +1,96 @@
+"""Look inside, as a visitor meets it: a real server, a real browser."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+TRANSFORMER = "model=kjv-char-transformer&seed=1"
+TITLE = "Look inside:"
+
+
+def look_inside(v, query: str, lens: str = ""):
+    v.open(query)
+    v.page.get_by_text(TITLE).click()
+    v.page.locator(".st-key-lens").wait_for()
+    if lens:
+        v.page.get_by_role("radio", name=lens).click()
+    return v.page
+
+
+def test_a_head_that_is_clicked_is_enlarged_and_colours_the_text(visitor):
+    v = visitor()
+    page = look_inside(v, TRANSFORMER)
+    heads = page.locator(".st-key-maps .grid button")
+    heads.first.wait_for()
+    assert heads.count() == 16
+    heads.nth(6).click()
+    v.wait_text("Where the last token looks: layer 2, head 3")
+    page.get_by_role("radio", name="attention", exact=True).first.click()
+    v.wait_text("attention of the token before the cursor, layer 2, head 3")
+
+
+def test_arcs_lead_to_the_strongest_tokens_and_a_click_looks_from_there(visitor):
+    v = visitor()
+    page = look_inside(v, TRANSFORMER)
+    sheet = page.locator(".st-key-read_attention .sheet")
+    sheet.wait_for()
+    assert sheet.locator(".token").count() == len("In the beginning ") + 1
+    assert sheet.locator("path").count() == 10
+    sheet.locator(".token").nth(6).hover()
+    assert re.search(
+        r"looked at with [\d.]+ %", page.locator(".st-key-read_attention .tip").inner_text()
+    )
+    sheet.locator(".token").nth(6).click()
+    v.wait_text("What can come at position 7")
+    page.wait_for_function(
+        "document.querySelectorAll('.st-key-read_attention .token').length === 7"
+    )
+
+
+def test_the_grid_of_heads_is_read_with_the_keyboard(visitor):
+    v = visitor()
+    page = look_inside(v, TRANSFORMER)
+    first = page.locator(".st-key-maps .grid button").first
+    first.focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    assert "layer 2, head 3" in page.locator(".st-key-maps .tip").inner_text()
+    page.keyboard.press("Enter")
+    v.wait_text("Where the last token looks: layer 2, head 3")
+
+
+def test_layers_tell_what_they_find_likeliest(visitor):
+    v = visitor()
+    page = look_inside(v, TRANSFORMER, "Layer by layer")
+    cells = page.locator(".st-key-inside_lens td")
+    cells.first.wait_for()
+    assert cells.count() == 5 * (len("In the beginning ") + 1)
+    cells.first.hover()
+    assert "layer 4, after start" in page.locator(".st-key-inside_lens .tip").inner_text()
+    cells.nth(3).click()
+    v.wait_text("How ␣, which followed, rises through the layers")
+
+
+def test_heads_are_left_out_one_after_another_and_one_is_compared(visitor):
+    v = visitor()
+    page = look_inside(v, TRANSFORMER + "&prompt=" + "In+the+beginning+" * 16, "Heads left out")
+    page.get_by_role("radio", name="256").click()
+    page.get_by_role("button", name="Leave out each of the 16 heads in turn").click()
+    page.get_by_role("button", name="Heads (CSV)").wait_for()
+    page.locator(".st-key-inside_heads .grid button").nth(5).click()
+    v.wait_text("The next token without layer 2, head 2")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_lens_fits_a_phone(visitor, scheme):
+    v = visitor(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = look_inside(v, TRANSFORMER)
+    radios = page.locator(".st-key-lens [role=radio]")
+    for i in range(radios.count()):
+        radios.nth(i).click()
+        v.ready()
+        page.wait_for_timeout(300)
+        wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert wide <= 390, radios.nth(i).inner_text()
