@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from playground.checkpoints import read_config
-from playground.errors import PlaygroundError
+from playground.data.hub import PREFIX, parse_address
+from playground.errors import DataError, PlaygroundError
+from playground.hub import cache
 from playground.models import FAMILIES
+from playground.models.remote_client import RemoteSettings
+from playground.models.remote_name import model_name
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_FOUND = 50  # checkpoints of the user's own that are listed
@@ -17,12 +22,13 @@ MAX_FOUND = 50  # checkpoints of the user's own that are listed
 class ModelCard:
     """What a page says of a model before it is loaded."""
 
-    name: str  # in links; also the folder under checkpoints/
+    name: str  # in links; the folder under checkpoints/, or hub:owner/name@commit
     title: str
     modality: str
     summary: str
     example: str  # a prompt to begin with
     folder: Path
+    remote: RemoteSettings | None = None  # where it computes, if that is a server
 
 
 def _shipped(name: str, title: str, summary: str, example: str) -> ModelCard:
@@ -154,7 +160,41 @@ def available(modality: str) -> dict[str, ModelCard]:
             kind, summary = _own_model(folder)
             if kind == modality:
                 found[folder.name] = ModelCard(folder.name, folder.name, kind, summary, "", folder)
+    if modality == "text" and (card := remote_card()) is not None:
+        found[card.name] = card
     return found
+
+
+HUB_MODALITIES = {"causal": "text", "seq2seq": "text", "image": "image", "audio": "audio"}
+
+
+def hub_card(address: str) -> ModelCard:
+    """Return the card of a model of the Hub that is here; its name pins the commit.
+
+    `address` is "owner/name", "owner/name@revision", either with "hub:" before it.
+
+    Raises:
+        DataError: it is not here whole; `hub.plan` and `hub.fetch` bring it.
+    """
+    name, revision = parse_address(address)
+    commit = cache.commit_of(name, revision)
+    held = cache.look(name, commit) if commit else None
+    if held is None:
+        pinned = f" as of {revision}" if revision else ""
+        raise DataError(f"The model {name} of the Hub is not here{pinned}. Fetch it first.")
+    folder = cache.snapshot_of(name, commit)
+    if held.kind == "playground":
+        modality, summary = _own_model(folder)
+    else:
+        modality = HUB_MODALITIES[held.kind]
+        summary = f"{held.architecture} of the Hub, as of commit {commit[:7]}."
+    return ModelCard(f"{PREFIX}{name}@{commit}", name, modality, summary, "", folder)
+
+
+def hub_cards() -> dict[str, ModelCard]:
+    """Return the cards of all models of the Hub that are here, the last used first, by name."""
+    cards = [hub_card(model.address) for model in cache.cached()]
+    return {card.name: card for card in cards}
 
 
 def _own_model(folder: Path) -> tuple[str, str]:
@@ -169,3 +209,20 @@ def _own_model(folder: Path) -> tuple[str, str]:
     if config["family"] == "super-resolution":  # has a section of its own
         return "super-resolution", summary
     return kind if kind in ("image", "audio") else "text", summary
+
+
+def remote_card() -> ModelCard | None:
+    """Return the model of the server that the environment names, None if it names none."""
+    try:
+        settings = RemoteSettings.read(os.environ)
+        known = model_name(settings) if settings is not None else ""
+    except PlaygroundError as error:  # told on the page, beside the other models
+        return ModelCard("remote", "Remote", "text", str(error), "", ROOT / "remote:")
+    if settings is None:
+        return None
+    name = f"remote:{known}" if known else "remote"
+    summary = "Computed by a model server, which tells the likeliest tokens of every position."
+    return ModelCard(
+        name, f"Remote: {known or 'a model server'}", "text", summary,
+        "The capital of France is", ROOT / name, settings,
+    )  # fmt: skip

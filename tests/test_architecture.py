@@ -12,7 +12,7 @@ CORE = BELOW | {"traces", "models", "tokenizers"}
 MIDDLE = {
     "decoding", "inspection", "evaluation", "compression", "data", "checkpoints", "experiments",
 }  # fmt: skip
-TOP = {"registry", "comparison", "devices"}
+TOP = {"hub", "registry", "comparison", "devices"}
 MAY_IMPORT = {  # layer: layers it may use, besides itself
     "errors": set(),
     "traces": BELOW,
@@ -26,8 +26,9 @@ MAY_IMPORT = {  # layer: layers it may use, besides itself
     "checkpoints": CORE,
     "experiments": BELOW,  # results; what makes them is in train
     "devices": BELOW,
-    "comparison": CORE | MIDDLE,
-    "registry": CORE | MIDDLE,
+    "hub": CORE | MIDDLE | {"devices"},
+    "comparison": CORE | MIDDLE | {"hub"},
+    "registry": CORE | MIDDLE | {"hub"},
     "commands": CORE | MIDDLE | TOP,
     "command_line": CORE | MIDDLE | TOP | {"commands"},
     "__main__": {"command_line"},

@@ -7,10 +7,12 @@ Nothing but named files is fetched, and no code of a repository is ever run. Who
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
@@ -27,9 +29,15 @@ from playground.errors import DataError
 
 PREFIX = "hub:"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 MAX_REVISION = 200  # characters
-SECONDS = 10  # to wait for an answer
+SECONDS = 10  # to wait for the next part of an answer
+WHOLE_SECONDS = 20  # to wait for all of an answer
 WHAT = {"dataset": "data set", "model": "model"}
+
+
+class UnreachableError(DataError):
+    """The Hub does not answer, or has a problem of its own: what is here may still be used."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class Repository:
     commit: str
     sizes: dict[str, int | None]  # bytes of each file, by path
     card: dict  # the metadata of its README
+    hashes: dict[str, str] = field(default_factory=dict)  # sha256 of large files, git's of others
+    gated: bool = False
 
     @property
     def title(self) -> str:
@@ -68,15 +78,46 @@ def find(kind: str, name: str, revision: str | None = None) -> Repository:
     Raises:
         DataError: there is none, it may not be seen, or the Hub cannot be asked.
     """
-    with _explained(kind, name, revision):
-        info = HfApi().repo_info(
-            name, revision=revision, repo_type=kind, files_metadata=True, timeout=SECONDS
+    with explained(kind, name, revision):
+        info = in_time(
+            lambda: HfApi().repo_info(
+                name, revision=revision, repo_type=kind, files_metadata=True, timeout=SECONDS
+            )
         )
-        if not isinstance(info.sha, str):
+        if not isinstance(info.sha, str) or not COMMIT.fullmatch(info.sha):
             raise ValueError("it names no commit")
-        sizes = {file.rfilename: file.size for file in info.siblings or ()}
+        files = info.siblings or ()
+        sizes = {file.rfilename: file.size for file in files}
+        hashes = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in files}
         card = info.card_data.to_dict() if hasattr(info.card_data, "to_dict") else {}
-    return Repository(kind, name, info.sha, sizes, card)
+    return Repository(kind, name, info.sha, sizes, card, hashes, bool(info.gated))
+
+
+def in_time(call: Callable[[], Any], seconds: float = WHOLE_SECONDS) -> Any:
+    """Return what `call` returns, or give up on it: it may be fed a byte at a time for hours.
+
+    The client of the Hub limits only the wait for the next part of an answer, and not everywhere.
+
+    Raises:
+        TimeoutError: it has not returned in time; its thread is left to end by itself.
+    """
+    done: list[tuple[Any, BaseException | None]] = []
+
+    def work() -> None:
+        try:
+            done.append((call(), None))
+        except BaseException as error:  # raised where it is waited for
+            done.append((None, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not done:
+        raise TimeoutError(f"no whole answer in {seconds:g} seconds")
+    result, error = done[0]
+    if error is not None:
+        raise error
+    return result
 
 
 def download(repository: Repository, files: Sequence[str], max_bytes: int) -> list[Path]:
@@ -98,7 +139,7 @@ def download(repository: Repository, files: Sequence[str], max_bytes: int) -> li
         )
     paths = []
     for file, size in zip(files, sizes, strict=True):
-        with _explained(repository.kind, repository.name, repository.commit):
+        with explained(repository.kind, repository.name, repository.commit):
             path = Path(
                 hf_hub_download(
                     repository.name,
@@ -115,7 +156,7 @@ def download(repository: Repository, files: Sequence[str], max_bytes: int) -> li
 
 
 @contextmanager
-def _explained(kind: str, name: str, revision: str | None) -> Iterator[None]:
+def explained(kind: str, name: str, revision: str | None) -> Iterator[None]:
     """Turn what the client of the Hub raises into DataErrors that say what to do."""
     hub, what = constants.ENDPOINT, WHAT[kind]
     page = f"{hub}/datasets/{name}" if kind == "dataset" else f"{hub}/{name}"
@@ -132,7 +173,7 @@ def _explained(kind: str, name: str, revision: str | None) -> Iterator[None]:
             "with `hf auth login`, and try again."
         ) from error
     except OfflineModeIsEnabled as error:
-        raise DataError(
+        raise UnreachableError(
             f"The {what} {name} is not fetched, since HF_HUB_OFFLINE is set. Unset it, or name "
             "something that is here."
         ) from error
@@ -143,11 +184,12 @@ def _explained(kind: str, name: str, revision: str | None) -> Iterator[None]:
                 f"There is no {what} {name} on {hub}, or it is private (answer {status}). Check "
                 "the name; log in with `hf auth login` if it is yours."
             ) from error
-        raise DataError(
-            f"{hub} answered {status} when asked for the {what} {name}. Try again later."
+        raise UnreachableError(
+            f"{hub} answered {status} when asked for the {what} {name}"
+            f"{' (too many requests)' if status == 429 else ''}. Try again later."
         ) from error
-    except (HTTPError, LocalEntryNotFoundError) as error:
-        raise DataError(
+    except (HTTPError, LocalEntryNotFoundError, TimeoutError) as error:
+        raise UnreachableError(
             f"{hub} cannot be reached for the {what} {name} ({_first_line(error)}). Check the "
             "network, or name something that is here."
         ) from error
