@@ -5,6 +5,7 @@ dropout of step s come from generators seeded with both, so weights and optimize
 to save, and a run that was killed ends with the same bits as one that was not.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -19,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -31,6 +33,7 @@ from train.config import TrainingConfig, parse_config, settings_of
 from train.schedules import learning_rate_scale
 
 REPORT_EVERY = 20  # steps
+NO_ROOM = tuple(os.strerror(n) for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 def seed_of(*parts: object) -> int:
@@ -81,6 +84,23 @@ def is_bfloat16_faster(device: str, width: int) -> bool:
             times.append(time.perf_counter() - start)
         seconds[dtype] = min(times)
     return seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]
+
+
+def claim(folder: Path) -> FileLock:
+    """Return the lock of a run's folder, which is let go when this process ends, however it does.
+
+    Raises:
+        CheckpointError: another process trains there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise CheckpointError(
+            f"Another training writes into {folder}. Wait for it, stop it, or give another --out."
+        ) from error
+    return lock
 
 
 class Resume:
@@ -204,6 +224,7 @@ class Training:
 
         `unit` is what surprisal is reported in; `width` decides whether bfloat16 is faster.
         """
+        self._lock = claim(config.out)
         self.config, self.model, self.unit = config, model, unit
         self.optimizers = build_optimizers(config, model, outside)
         self._peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
@@ -211,6 +232,7 @@ class Training:
         facts = self._resume.load(model, self.optimizers)
         facts = facts or {"step": 0, "seconds": 0.0, "precision": None}
         self._first = self.done = facts["step"]
+        self._read = facts.get("read", 0)  # of what `report` counts
         self.seconds = self._before = facts["seconds"]  # of training, until the last save
         self._metrics = Metrics(config.out / "metrics.jsonl", self.done)
         self.precision = facts["precision"] or config.precision
@@ -228,8 +250,11 @@ class Training:
             torch.manual_seed(seed_of(self.config.seed, "dropout", step))
             yield step
             if self.is_due(self.config.save_every) or self.stop:
-                self.seconds, run = self._now(), {"step": self.done, "precision": self.precision}
-                self._resume.save(self.model, self.optimizers, **run, seconds=self.seconds)
+                self.seconds = self._now()
+                self._resume.save(
+                    self.model, self.optimizers, step=self.done, precision=self.precision,
+                    seconds=self.seconds, read=self._read,
+                )  # fmt: skip
             if self.stop:
                 print(f"stopped at step {self.done}; the same command goes on from there")
                 return
@@ -263,19 +288,20 @@ class Training:
         return self.done % every == 0 or self.done == self.config.steps
 
     def report(self, nats: Tensor, count: int, counted: str) -> None:
-        """Now and then print and note the mean surprisal of a step that read `count` things."""
+        """Count what a step has read; now and then print and note its mean surprisal."""
+        self._read += count
         if not self.is_due(REPORT_EVERY):
             return
         now, steps, bits = self._now(), self.config.steps, nats.item() / math.log(2)
         left = (now - self._before) / (self.done - self._first) * (steps - self.done)
         self.say(
             f"of {steps:,}  train {bits:.4f} {self.unit.replace('_', ' ')}  |g| {self._norm:.2f}  "
-            f"{self.done * count / now:,.1f} {counted}/s  {clock(left)} left"
+            f"{self._read / now:,.1f} {counted}/s  {clock(left)} left"
         )
         rate, norm = self._scale * self._peaks[-1][0], self._norm.item()
         self.note(
             **{f"train_{self.unit}": round(bits, 4)}, gradient_norm=round(norm, 4),
-            learning_rate=round(rate, 8), read=self.done * count, seconds=round(now, 1),
+            learning_rate=round(rate, 8), read=self._read, seconds=round(now, 1),
         )  # fmt: skip
 
     def say(self, text: str) -> None:
@@ -315,7 +341,15 @@ def run_script(config_class: type, train: Callable, argv: list[str] | None = Non
         return train(parse_config(config_class, argv))
     except PlaygroundError as error:
         print(error, file=sys.stderr)
-        return 2
+    except (OSError, SafetensorError) as error:
+        if not any(word in str(error) for word in NO_ROOM):
+            raise
+        print(
+            f"There is no room to write ({error}). What was saved before is whole: make room, and "
+            "the same command goes on from there.",
+            file=sys.stderr,
+        )
+    return 2
 
 
 def clock(seconds: float) -> str:

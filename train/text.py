@@ -109,6 +109,20 @@ class Windows:
         return self.stream[start : start + self.length]
 
 
+def check_text(corpus: Corpus) -> None:
+    """Raise DataError unless something can be learned from the corpus."""
+    text = corpus.text
+    if "\0" in text:
+        raise DataError(
+            f"{corpus.name} holds the character U+0000, as programs and pictures do. Name a text."
+        )
+    if len(set(text)) < 2:
+        raise DataError(
+            f"{corpus.name} holds {len(set(text))} different characters, and of one there is nothing "
+            "to learn. Name a text with at least 2."
+        )
+
+
 def build_tokenizer(config: Config, corpus: Corpus) -> CharTokenizer | BPETokenizer:
     if config.vocab_size:
         return BPETokenizer.train(corpus.documents, config.vocab_size)
@@ -198,6 +212,7 @@ def train(config: Config) -> int:
     if config.excerpt_only:
         write_excerpt(config, corpus)
         return 0
+    check_text(corpus)
     tokenizer = build_tokenizer(config, corpus)
     train_tokens, held_out, characters = encode(corpus, tokenizer, config.held_out)
     print(
