@@ -118,8 +118,8 @@ def check_text(corpus: Corpus) -> None:
         )
     if len(set(text)) < 2:
         raise DataError(
-            f"{corpus.name} holds {len(set(text))} different characters, and of one there is nothing "
-            "to learn. Name a text with at least 2."
+            f"{corpus.name} holds {len(set(text))} different characters, and there is nothing to "
+            "learn of one. Name a text with at least 2."
         )
 
 
