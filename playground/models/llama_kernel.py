@@ -53,6 +53,7 @@ ATTENTION = 3  # the other jobs are products, by the kind of their weights
 
 PIECE_BYTES = 48 * 1024  # of weights: some microseconds, and half of a small second-level cache
 MIN_SHARED = 1 << 15  # multiplications of attention that are worth a helper
+WITHIN_STEP = 100_000  # cycles, 40 us: jobs of a step follow each other within a few
 LATE = 200_000  # cycles, 0.1 ms: many times what a piece takes, so the helper has lost its core
 
 
@@ -209,11 +210,12 @@ def llama_helper(mailbox, patience):
     store(address + 8 * AWAKE, 1)
     since = cycles()
     while cycles() - since < patience:
-        for _ in range(64):  # jobs follow each other within a microsecond
-            if take_pieces(mailbox):
-                since = cycles()
+        if take_pieces(mailbox):
+            since = cycles()
+        elif cycles() - since < WITHIN_STEP:
             pause()
-        let_others_run()
+        else:
+            let_others_run()
     store(address + 8 * AWAKE, 0)
 
 

@@ -36,11 +36,11 @@ def plan_for(model: nn.Module, tokens: Tensor, state: Any) -> Packed | None:
     """Return the weights of `model.inner` for a kernel that can read these tokens, or None."""
     if tokens.shape[1] > MAX_CHUNK or not isinstance(state, KVCache) or state.buffer.array is None:
         return None
-    if (longest := _longest.get(model)) is None:
-        longest = _longest[model] = longest_context(model.inner)
+    if (longest := _longest.get(model.inner)) is None:
+        longest = _longest[model.inner] = longest_context(model.inner)
     if state.length + tokens.shape[1] > longest:
         return None
-    return packed(model, lay_out)
+    return packed(model.inner, lay_out)
 
 
 def longest_context(inner: nn.Module) -> int:
@@ -51,6 +51,7 @@ def longest_context(inner: nn.Module) -> int:
         and type(inner).__name__.endswith("ForCausalLM")
         and config.hidden_act == "silu"
         and inner.model.rotary_emb.rope_type in FIXED_ROTARY
+        and inner.lm_head.weight.shape == inner.model.embed_tokens.weight.shape
         and all(fits(layer) for layer in inner.model.layers)
     )
     if not is_known:
@@ -65,14 +66,12 @@ def fits(layer: nn.Module) -> bool:
     """Return whether a layer is made of what the kernel computes."""
     from playground.models.vector_code import LANES
 
-    attention, size = layer.self_attn, layer.self_attn.head_dim
-    linears = [module for module in layer.modules() if not list(module.children())]
-    linears = [module for module in linears if getattr(module, "weight", None) is not None]
+    attention, perceptron = layer.self_attn, layer.mlp
+    linears = [getattr(attention, f"{name}_proj", None) for name in "qkvo"]
+    linears += [getattr(perceptron, f"{name}_proj", None) for name in ("gate", "up", "down")]
     return (
-        size % LANES == 0
-        and attention.scaling == size**-0.5
-        and all(type(m) is nn.Linear for m in linears if m.weight.ndim == 2)
-        and all(m.weight.shape[-1] % LANES == 0 for m in linears)
+        all(type(m) is nn.Linear and m.in_features % LANES == 0 for m in linears)
+        and attention.scaling == attention.head_dim**-0.5
     )
 
 
@@ -125,11 +124,10 @@ def room_for(plan: np.ndarray, rows: int, logits: int, length: int) -> tuple[np.
     return room, places * 4 + room.ctypes.data
 
 
-def lay_out(model: nn.Module, memory: Memory) -> list[int]:
+def lay_out(inner: nn.Module, memory: Memory) -> list[int]:
     """Return the plan of `llama_step`; what it points to is in `memory`, or the model's own."""
     from playground.models import llama_kernel as kernel
 
-    inner = model.inner
     c, body, head, rotary = inner.config, inner.model, inner.lm_head, inner.model.rotary_emb
     attention = body.layers[0].self_attn
     D = attention.head_dim

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from playground.models import llama_stepping
 from playground.models.base import check_room, device_of
 from playground.models.kv_cache import KVCache
 from playground.models.pretrained_attention import Look, attach, looking
@@ -101,12 +102,19 @@ class PretrainedLM(nn.Module):
         Raises:
             ContextFullError: the context has no room for N more tokens.
         """
+        if (plan := llama_stepping.plan_for(self, tokens, state)) is not None:
+            logits = state.buffer.memory.new_empty(len(tokens), self.vocab_size)
+            return logits, llama_stepping.read_chunk(self, plan, tokens, state, logits)
         readings, state = self._advance(tokens, state, every=False)
         return torch.cat([r.logits[:, -1] for r in readings]), state
 
     @torch.inference_mode()
     def step_every(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Read tokens (B, N); return the logits (B, N, V) after each of them, and the new State."""
+        if (plan := llama_stepping.plan_for(self, tokens, state)) is not None:
+            logits = state.buffer.memory.new_empty(*tokens.shape, self.vocab_size)
+            rows = logits.flatten(0, 1)
+            return logits, llama_stepping.read_chunk(self, plan, tokens, state, rows)
         readings, state = self._advance(tokens, state)
         return torch.cat([r.logits for r in readings]), state
 
