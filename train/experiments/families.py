@@ -28,7 +28,7 @@ OTHER_SIZES = {
     "rnn": ("--n-embd 64 --n-hidden 240", "--n-embd 64 --n-hidden 690"),
     "neural-ngram": ("--n-embd 16 --n-hidden 360", "--n-embd 64 --n-hidden 900"),
 }
-STEPS = 500
+STEPS = 300
 DATA = "King James Bible, the last 5 % held out"
 REDUCED = {"steps": 40}
 

@@ -11,7 +11,7 @@ from train.experiments.runs import Run, train_all
 
 # (layers, heads, width): 5,000 to 800,000 parameters without the embedding
 SIZES = ((2, 2, 16), (2, 2, 32), (3, 4, 48), (4, 4, 64), (4, 4, 128))
-STEPS = (120, 360, 1080)  # amounts of text, 4,096 characters a step; each is read about once
+STEPS = (60, 180, 540)  # amounts of text, 4,096 characters a step; each is read about once
 WARMUP = 40
 DATA = "King James Bible, the last 5 % held out"
 REDUCED = {"steps": (20, 40, 80)}
