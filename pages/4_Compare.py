@@ -9,7 +9,7 @@ from playground.ui import compare_actions as actions
 from playground.ui import compare_controls as compare
 from playground.ui import compare_state as state
 from playground.ui import compare_views as views
-from playground.ui import controls
+from playground.ui import controls, remote
 from playground.ui.compare_editor import lane_dialog
 from playground.ui.compare_results import results
 from playground.ui.compare_state import CompareSession, Settings
@@ -39,6 +39,8 @@ try:
 except PlaygroundError as error:
     st.error(controls.plain(str(error)))
     st.stop()
+
+remote.note(loaded)
 
 with st.container(horizontal=True, vertical_alignment="bottom", key="bar"):
     views.run_button(session, settings, cards)

@@ -15,7 +15,7 @@ from playground.data.images import read_examples
 from playground.data.sounds import read_examples as read_clips
 from playground.data.text import held_out_excerpt
 from playground.decoding.decide import N_CANDIDATES
-from playground.decoding.offered import PICTURES, SOUNDS, TEXTS
+from playground.decoding.offered import PICTURES, REMOTE_TEXTS, SOUNDS, TEXTS
 from playground.decoding.spec import ANY
 from playground.errors import ConfigError, DataError, PromptError
 from playground.evaluation.figures import Figures, figures, human_point
@@ -31,6 +31,7 @@ from playground.models.conditioned import as_drawn
 from playground.models.guided import Guided
 from playground.tokenizers.audio import AudioTokenizer
 from playground.tokenizers.image import ImageTokenizer
+from playground.tokenizers.remote import RemoteTokenizer
 from playground.traces.trace import Trace
 
 TEXT_GUIDANCE = 1.5  # where a lane does not say
@@ -261,7 +262,20 @@ class Sounds(Drawn):
         )  # fmt: skip
 
 
-TEXT, PICTURE, SOUND = Texts(), Pictures(), Sounds()
+class RemoteTexts(Texts):
+    """Texts of a model on a server: what needs its inside, or its whole distribution, is not."""
+
+    offer = REMOTE_TEXTS
+
+    def real(self, folder: Path, loaded: Loaded) -> str:
+        """Raise DataError: nobody knows here what the model has not learnt from."""
+        raise DataError(
+            "What a model on a server has learnt is not known here, so there is no text of people "
+            "to compare with."
+        )
+
+
+TEXT, PICTURE, SOUND, REMOTE_TEXT = Texts(), Pictures(), Sounds(), RemoteTexts()
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (TEXT, PICTURE, SOUND)}  # by modality
 
 
@@ -269,4 +283,6 @@ def kind_of(tokenizer: Any) -> Kind:
     """Return what a comparison of models with this tokenizer is of."""
     if isinstance(tokenizer, ImageTokenizer):
         return PICTURE
+    if isinstance(tokenizer, RemoteTokenizer):
+        return REMOTE_TEXT
     return SOUND if isinstance(tokenizer, AudioTokenizer) else TEXT

@@ -83,6 +83,34 @@ def _refused(one: str, many: str, end: str) -> dict[str, str]:
 _RUNS = "it looks for shared runs of tokens, as words are; in {} decide. Choose best_of_n."
 
 TEXTS = Offer(PRESETS, DEFAULT, {}, "texts")
+
+
+def _refused_remotely() -> dict[str, str]:
+    """Return why a server, which lists some tokens of one position a request, cannot do it."""
+    inside = "it needs what is inside of the model, which a server does not tell. {}"
+    whole = "it may need tokens that a server does not list. Use a model that computes here."
+    other = "it adds two models up token by token, and a server lists other ones each time. {}"
+    here, plain = "Use a model that computes here.", "Leave it out."
+    return {
+        **dict.fromkeys(("contrastive_search", "dola"), inside.format(here)),
+        **dict.fromkeys(("constrained_beam_search", "choice", "regex", "json_schema"), whole),
+        **dict.fromkeys(("guided", "contrastive_decoding", "ensemble"), other.format(plain)),
+        "speculative_decoding": "no model here has the same tokens as one on a server. "
+        "Choose greedy or sample.",
+    }
+
+
+def _with(presets: Mapping[str, LaneSpec], refused: Mapping[str, str]) -> dict[str, LaneSpec]:
+    """Return the presets of which nothing is refused."""
+    return {
+        label: spec
+        for label, spec in presets.items()
+        if not {spec.strategy, spec.combination, *(p.name for p in spec.processors)} & set(refused)
+    }
+
+
+_REMOTE = _refused_remotely()
+REMOTE_TEXTS = Offer(_with(PRESETS, _REMOTE), DEFAULT, _REMOTE, "texts of a model server")
 PICTURES = Offer(
     PICTURE_PRESETS,
     PICTURE_DEFAULT,

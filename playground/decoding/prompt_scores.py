@@ -48,12 +48,10 @@ def _score_newest(model: ARModel, prompt: Sequence[int]) -> tuple[Step, ...]:
         first = len(prompt)  # they stand in several windows
     steps = [_unscored(at, prompt[at]) for at in range(1, first)]
     if first < len(prompt):
-        device = device_of(model)
-        head = torch.tensor([prompt[:first]], device=device)
-        logits, state = model.step(head, model.initial_state(1))
-        if len(prompt) - first > 1:
-            rest = torch.tensor([prompt[first:-1]], device=device)
-            logits = torch.cat((logits, model.step_every(rest, state)[0][0]))
+        tokens, state = torch.tensor([prompt[:-1]], device=device_of(model)), model.initial_state(1)
+        if first > 1:
+            _, state = model.step(tokens[:, : first - 1], state)
+        logits = model.step_every(tokens[:, first - 1 :], state)[0][0]
         steps += score(logits, prompt[first:], first, rest_token=_rest(model))
     return tuple(steps)
 

@@ -119,7 +119,7 @@ class RemoteModel(nn.Module):
             if told is None:
                 self._check_positions(count)
                 first = len(row) - count + 1
-                told = self.engine.next_tokens([row[:n] for n in range(first, len(row) + 1)])
+                told = self.engine.every([row[:n] for n in range(first, len(row) + 1)])
             found.append(told[len(told) - count :])
         return torch.stack([self._dense(told) for told in found]), after
 

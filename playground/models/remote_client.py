@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +33,9 @@ URL, KEY, MODEL, TOP = (f"PLAYGROUND_REMOTE_{name}" for name in ("URL", "KEY", "
 MOST_LISTED = 200  # tokens that a server is asked to list, where nothing else is set
 MAX_LISTED = 300_000
 
-_stopped: ContextVar[Callable[[float], bool] | None] = ContextVar("stopped", default=None)
+
+Wait = tuple[Callable[[float], bool], Callable[[], AbstractContextManager]]
+_wait: ContextVar[Wait] = ContextVar("wait", default=(lambda waited: False, nullcontext))
 
 
 class RefusedError(RemoteError):
@@ -102,13 +104,19 @@ class RemoteSettings:
 
 
 @contextmanager
-def stoppable(stopped: Callable[[float], bool]) -> Iterator[None]:
-    """Ask `stopped(seconds waited)` while an answer is waited for here; True ends the waiting."""
-    token = _stopped.set(stopped)
+def stoppable(
+    stopped: Callable[[float], bool],
+    waiting: Callable[[], AbstractContextManager] = nullcontext,
+) -> Iterator[None]:
+    """Ask `stopped(seconds waited)` while an answer is waited for here; True ends the waiting.
+
+    Every waiting happens inside of a `waiting()`.
+    """
+    token = _wait.set((stopped, waiting))
     try:
         yield
     finally:
-        _stopped.reset(token)
+        _wait.reset(token)
 
 
 class Client:
@@ -150,12 +158,21 @@ class Client:
         """Send several at once, `AT_ONCE` at most; return all answers in their order."""
         return self._all([_Call(self, "POST", path, json.dumps(body)) for body in bodies])
 
+    def __del__(self):
+        for connection in self._idle:
+            connection.close()
+
     # -- inside ----------------------------------------------------------------------------------
 
     def _all(self, calls: list[_Call]) -> list[Any]:
+        stopped, waiting = _wait.get()
+        with waiting():
+            return self._wait_for(calls, stopped)
+
+    def _wait_for(self, calls: list[_Call], stopped: Callable[[float], bool]) -> list[Any]:
         left = iter(calls)
         running: list[_Call] = []
-        begun, stopped = time.monotonic(), _stopped.get()
+        begun = time.monotonic()
         try:
             while True:
                 for call in [call for call in running if call.done.is_set()]:
@@ -170,7 +187,7 @@ class Client:
                 running[0].done.wait(POLL_S)
                 for call in running:
                     call.check_time()
-                if stopped is not None and stopped(time.monotonic() - begun):
+                if stopped(time.monotonic() - begun):
                     raise StoppedError("The request to the model server was stopped.")
         finally:  # of the others nobody waits for the answer
             for call in running:

@@ -33,7 +33,7 @@ from playground.models.remote_client import MAX_LISTED, MODEL, BrokenError, Clie
 from playground.models.remote_vocabulary import Vocabulary
 
 MAX_CONTEXT = 2**24
-TEXT_TOKENS = 2**18  # numbers for tokens that are known by their texts
+TEXT_TOKENS = 2**17  # numbers for tokens that are known by their texts
 MOST_KEPT = 2**22  # listed tokens of all kept answers
 MOST_SPELLED = 64  # unknown tokens of one answer that are asked for
 KEPT_PROMPTS = 256
@@ -99,6 +99,12 @@ class RemoteEngine:
                 found[prefix] = listed
                 self._keep(prefix, listed)
         return [found[p] for p in prefixes]
+
+    def every(self, prefixes: Sequence[tuple[int, ...]]) -> list[Listed]:
+        """Return the same, and nothing for a prefix of which a server without BOS tells nothing."""
+        if not self.has_bos and prefixes and len(prefixes[0]) == 1:
+            return [NOTHING_TOLD, *self.next_tokens(prefixes[1:])]
+        return self.next_tokens(prefixes)
 
     def echo(self, tokens: tuple[int, ...]) -> list[Listed] | None:
         """Return what is listed after each of `tokens` (BOS first); None if they come back others.

@@ -13,7 +13,7 @@ import threading
 
 from playground.errors import RemoteError
 
-MOST_TEXTS = 2**17  # different tokens of a server that tells texts: half of the numbers
+MOST_TEXTS = 2**16  # different tokens of a server that tells texts: half of the numbers
 LONGEST = 4096  # bytes of a token
 
 

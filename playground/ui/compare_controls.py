@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from playground.comparison.kinds import KINDS
+from playground.comparison.kinds import KINDS, REMOTE_TEXT
 from playground.data.images import read_examples
 from playground.decoding.spec import MAX_SAMPLES, LaneSpec
 from playground.decoding.strategy_catalogue import STRATEGIES
@@ -42,7 +42,7 @@ def settings(session: CompareSession, cards: dict[str, ModelCard]) -> Settings:
     card = cards[model]
     makes = MAKES[card.modality]
     st.caption(f"{makes} · **{controls.plain(card.title)}**  \n{controls.plain(card.summary)}")
-    session.turn_to(KINDS[card.modality])
+    session.turn_to(REMOTE_TEXT if card.remote is not None else KINDS[card.modality])
     is_text, is_sound = card.modality == "text", card.modality == "audio"
     begins = st.container()
     prompt, length = "", 0

@@ -100,6 +100,8 @@ def compression_section(
 
 def text_section(session: Session, loaded: Loaded) -> None:
     """Draw the section of the Text page, about the text as it stands there."""
+    if loaded.card.remote is not None:
+        return  # it needs the same numbers to the last bit
     with st.expander("Compress: pack the text into a file", key="compression_open",
                      on_change="rerun") as part:  # fmt: skip
         if not part.open:

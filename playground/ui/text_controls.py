@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from playground.registry import ModelCard
-from playground.ui import controls, resources
+from playground.ui import controls, remote, resources
 from playground.ui.lane_controls import lane_controls
 from playground.ui.relatives import draft_of, kin_of
 from playground.ui.text_setting import Beginning, TextSetting
@@ -19,12 +19,14 @@ def setting(cards: dict[str, ModelCard]) -> TextSetting:
     """
     card = controls.model_picker(cards)
     loaded = resources.load_model(card)
+    remote.note(loaded)
     prompt = controls.prompt_area()
     begin = Beginning(prompt, prompt, lambda: loaded.tokenizer.encode(prompt))
     kin = kin_of(card.name, cards)
     kin.sort(key=lambda name: name != draft_of(kin, cards))  # the likeliest draft first
     lane = lane_controls(
-        loaded.tokenizer, kin, lambda name: resources.load_model(cards[name]).model
-    )
+        loaded.tokenizer, kin, lambda name: resources.load_model(cards[name]).model,
+        remote.offer_of(loaded),
+    )  # fmt: skip
     length, slide, speed = controls.length_controls()
     return TextSetting(loaded, loaded.model, begin, lane, length, slide, speed)
