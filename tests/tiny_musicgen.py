@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from tests.tiny_models import VOCAB_SIZE
+from tests.tiny_models import SPECIAL, VOCAB_SIZE, tiny_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -57,6 +58,8 @@ def tiny_musicgen() -> PreTrainedModel:
 
 
 def musicgen_folder(folder: Path) -> Path:
-    """Write the model as `transformers` does."""
+    """Write the model as `transformers` does, with a tokenizer for its texts."""
     tiny_musicgen().save_pretrained(folder)
+    tiny_tokenizer().save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": SPECIAL[1]}))
     return folder

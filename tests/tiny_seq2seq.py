@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tests.tiny_models import VOCAB_SIZE
+from tests.tiny_models import SPECIAL, VOCAB_SIZE, tiny_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -101,3 +103,39 @@ def turning_round() -> PreTrainedModel:
         schedule.step()
         optimizer.zero_grad()
     return model.eval()
+
+
+def seq2seq_folder(name: str, path: Path) -> Path:
+    """Save the model `name` with a tokenizer whose sources end with its end token."""
+    from tokenizers.processors import TemplateProcessing
+
+    tiny_seq2seq(name).save_pretrained(path)
+    tokenizer = tiny_tokenizer()
+    end = (SPECIAL[1], 1)
+    tokenizer.post_processor = TemplateProcessing(f"$A {SPECIAL[1]}", special_tokens=[end])
+    tokenizer.save(str(path / "tokenizer.json"))
+    _write_settings(path, {"eos_token": SPECIAL[1]})
+    return path
+
+
+def turning_round_folder(path: Path) -> Path:
+    """Save what turns words round, of the letters a to p, with its tokenizer."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers.processors import TemplateProcessing
+
+    turning_round().save_pretrained(path)
+    marks = ["<pad>", "</s>", "<s>"]
+    words = [*marks, *(chr(ord("a") + i) for i in range(LETTERS))]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, "<pad>"))
+    tokenizer.add_special_tokens([AddedToken(m, special=True, normalized=False) for m in marks])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.post_processor = TemplateProcessing("$A </s>", special_tokens=[("</s>", END)])
+    tokenizer.save(str(path / "tokenizer.json"))
+    _write_settings(path, {"eos_token": "</s>", "pad_token": "<pad>"})
+    return path
+
+
+def _write_settings(path: Path, settings: dict[str, str]) -> None:
+    told = {"tokenizer_class": "PreTrainedTokenizerFast", **settings}
+    (path / "tokenizer_config.json").write_text(json.dumps(told), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import torch
 
 from playground import checkpoints
-from playground.errors import CheckpointError
 from playground.hub import cache, memory
 from playground.hub.architecture import build_config, check_sizes, classes_of
 from playground.hub.contents import Folder, Source, Wanted, problem, read_weights, wanted
 from playground.models.base import ARModel
 
+MUSIC_S = 30.0  # that a piece of music has room for: what MusicGen was trained on
 _LOADING = threading.Lock()  # `from_pretrained` sets the default type of torch while it works
 
 
@@ -24,24 +25,24 @@ def load(folder: Path, device: str = "cpu") -> tuple[ARModel, Any]:
     Raises:
         CheckpointError: it cannot be used; the message says why.
     """
-    held = wanted(Folder(folder, _title(folder)))
     cache.touch(folder)
-    if held.kind == "playground":
-        return checkpoints.load(folder, device)
-    return load_pretrained(folder, device)
+    if is_pretrained(folder):
+        return load_pretrained(folder, device)
+    return checkpoints.load(folder, device)
 
 
 def needed_bytes(folder: Path, device: str = "cpu") -> int:
-    """Return how much memory the model of a folder takes, as its headers tell.
+    """Return about how much memory the model of a folder takes, as its files tell.
 
     Raises:
         CheckpointError: it cannot be used.
     """
+    if not is_pretrained(folder):
+        file = folder / "model.safetensors"
+        size = file.stat().st_size if file.is_file() else 0  # its loader tells what is wrong
+        return int(2 * size * memory.OVERHEAD)  # ours are stored in float16 at least
     source = Folder(folder, _title(folder))
-    held = wanted(source)
-    weights = read_weights(source, held.weights)
-    if held.kind == "playground":
-        return int(weights.stored * 4 * memory.OVERHEAD)
+    weights = read_weights(source, wanted(source).weights)
     return memory.choose_dtype(weights.stored, weights.stored_bytes, device)[1]
 
 
@@ -76,6 +77,7 @@ def _read(folder: Path, name: str, config: Any, dtype: torch.dtype, source: Sour
     import transformers
 
     try:
+        transformers.utils.logging.disable_progress_bar()  # it is done before one is seen
         with _LOADING:
             inner, told = getattr(transformers, name).from_pretrained(
                 folder,
@@ -111,20 +113,39 @@ def _wrap(held: Wanted, inner: Any, folder: Path) -> tuple[Any, Any]:
         config = inner.config
         return model, read_clusters(folder, config.n_positions, config.vocab_size)
     if held.kind == "audio":
-        from playground.models.pretrained_music import wrap
+        from playground.models.pretrained_music import PretrainedMusic, longest_of
+        from playground.tokenizers.codebooks import CodecTokenizer, DelayPattern
+        from playground.tokenizers.seq2seq import Seq2SeqTokenizer
 
-        return wrap(inner, folder)
-    from playground.tokenizers.pretrained import PretrainedTokenizer
-
+        pattern = DelayPattern(inner.decoder.config.num_codebooks, longest_of(inner))
+        model = PretrainedMusic(inner, pattern)
+        text = Seq2SeqTokenizer.from_folder(folder, inner.text_encoder.config.vocab_size)
+        return model, CodecTokenizer(inner.audio_encoder, pattern, text)
     if held.kind == "seq2seq":
         from playground.models.pretrained_seq2seq import PretrainedSeq2Seq
+        from playground.tokenizers.seq2seq import Seq2SeqTokenizer
 
         model = PretrainedSeq2Seq(inner)
-    else:
-        from playground.models.pretrained import PretrainedLM
+        return model, Seq2SeqTokenizer.from_folder(folder, model.vocab_size)
+    from playground.models.pretrained import PretrainedLM
+    from playground.tokenizers.pretrained import PretrainedTokenizer
 
-        model = PretrainedLM(inner)
+    model = PretrainedLM(inner)
     return model, PretrainedTokenizer.from_folder(folder, model.vocab_size)
+
+
+def _music(inner: Any, folder: Path) -> tuple[Any, Any]:
+    from playground.models.pretrained_music import PretrainedMusic
+    from playground.tokenizers.codebooks import CodecTokenizer, DelayPattern
+    from playground.tokenizers.pretrained import PretrainedTokenizer
+
+    codec = inner.audio_encoder
+    frames = int(MUSIC_S * codec.config.frame_rate)
+    pattern = DelayPattern(inner.decoder.config.num_codebooks, frames)
+    tokenizer = CodecTokenizer(codec, pattern)
+    words = inner.text_encoder.config.vocab_size
+    tokenizer.texts = PretrainedTokenizer.from_folder(folder, words)  # of what it is told
+    return PretrainedMusic(inner, pattern), tokenizer
 
 
 def _title(folder: Path) -> str:
@@ -137,7 +158,11 @@ def _title(folder: Path) -> str:
 
 def is_pretrained(folder: Path) -> bool:
     """Return whether a folder is one of `transformers`, and not a checkpoint of ours."""
-    try:
-        return wanted(Folder(folder, _title(folder))).kind != "playground"
-    except CheckpointError:
+    path = folder / "config.json"
+    if not path.is_file() or path.stat().st_size > checkpoints.MAX_CONFIG_BYTES:
         return False
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and "model_type" in config and "family" not in config

@@ -75,6 +75,12 @@ class MusicState:
         )
 
 
+def longest_of(inner: nn.Module) -> int:
+    """Return how many frames a sound of this model may have."""
+    config = inner.decoder.config
+    return max(1, min(MAX_FRAMES, config.max_position_embeddings - config.num_codebooks))
+
+
 class PretrainedMusic(nn.Module):
     """An ARModel around a MusicgenForConditionalGeneration, which is never changed again.
 
@@ -100,10 +106,12 @@ class PretrainedMusic(nn.Module):
                 "This MusicGen is stereo: its codebooks are of two channels, which is not read. "
                 "Choose one without “stereo” in its name."
             )
-        if config.num_codebooks != layout.n_codebooks:
+        codec = inner.config.audio_encoder
+        if (config.num_codebooks, config.vocab_size) != (layout.n_codebooks, codec.codebook_size):
             raise CheckpointError(
-                f"The model has {config.num_codebooks} codebooks and its codec "
-                f"{layout.n_codebooks}. Choose another model."
+                f"The model has {config.num_codebooks} codebooks of {config.vocab_size} entries, "
+                f"and what it is to be heard with {layout.n_codebooks} of {codec.codebook_size}. "
+                "Choose another model."
             )
         inner.decoder.set_attn_implementation("eager")  # only that tells its weights
         self.inner = inner.eval().requires_grad_(False)

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from playground.errors import PromptError, check_whole
+from playground.errors import CheckpointError, PromptError, check_whole
 from playground.tokenizers.audio import PreparedSound, read_sound
 
 MAX_CODEBOOKS = 32
@@ -128,14 +128,23 @@ class CodecTokenizer:
     """Sound to the codes of a neural codec and back, as one sequence by a DelayPattern.
 
     A token is an entry of the codebook whose turn it is; BOS comes after the last entry. `codec`
-    is an EncodecModel of `transformers`, which is never changed.
+    is an EncodecModel of `transformers`, which is never changed; `text` is what cuts the texts
+    that the model is told.
+
+    Raises:
+        CheckpointError: the codec is not one of mono, or has fewer codebooks than the pattern.
     """
 
     eos_token = None
 
-    def __init__(self, codec: Any, pattern: DelayPattern):
+    def __init__(self, codec: Any, pattern: DelayPattern, text: Any = None):
         config = codec.config
-        self.codec, self.pattern = codec, pattern
+        if config.audio_channels != 1 or config.num_quantizers < pattern.n_codebooks:
+            raise CheckpointError(
+                f"The codec has {config.audio_channels} channel(s) and {config.num_quantizers} "
+                f"codebooks; 1 and at least {pattern.n_codebooks} are needed. Use another model."
+            )
+        self.codec, self.pattern, self.text = codec, pattern, text
         self.sample_rate = int(config.sampling_rate)
         self.hop = int(config.hop_length)  # samples of a frame
         self.levels = int(config.codebook_size)

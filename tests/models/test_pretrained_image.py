@@ -5,11 +5,12 @@ from playground.decoding.lane import Lane
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy
 from playground.errors import CheckpointError
+from playground.hub.load import load
 from playground.inspection.attention import HasAttention
 from playground.models.conditioned import as_drawn
 from playground.models.pretrained_image import pretrained_image
 from playground.tokenizers.clusters import ClusterTokenizer
-from tests.tiny_imagegpt import N_CLUSTERS, SIDE, clusters, tiny_imagegpt
+from tests.tiny_imagegpt import N_CLUSTERS, SIDE, clusters, imagegpt_folder, tiny_imagegpt
 
 START = N_CLUSTERS
 
@@ -66,3 +67,14 @@ def test_another_kind_of_model_is_refused():
     wide.lm_head = torch.nn.Linear(32, N_CLUSTERS + 1, bias=False)
     with pytest.raises(CheckpointError, match="must predict one less"):
         pretrained_image(wide)
+
+
+def test_a_folder_is_loaded_with_its_colours(tmp_path):
+    model, tokenizer = load(imagegpt_folder(tmp_path))
+    assert tokenizer.to_json() == ClusterTokenizer(clusters(), SIDE, SIDE).to_json()
+    tokens = torch.tensor([[START, 3, 4]])
+    told = pretrained_image(tiny_imagegpt()).forward(tokens)
+    torch.testing.assert_close(model.forward(tokens), told)
+    (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json cannot be read"):
+        load(tmp_path)

@@ -6,13 +6,14 @@ from playground.decoding.lane import Lane
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy
 from playground.errors import CheckpointError, ConfigError, ContextFullError, PromptError
+from playground.hub.load import load
 from playground.models.base import HasStepEvery, State
 from playground.models.conditioned import Conditioned, as_drawn
 from playground.models.guided import Guided
 from playground.models.pretrained_music import PretrainedMusic
 from playground.tokenizers.codebooks import CodecTokenizer, DelayPattern
 from tests.tiny_models import VOCAB_SIZE
-from tests.tiny_musicgen import N_CODEBOOKS, N_CODES, TEXT, tiny_musicgen
+from tests.tiny_musicgen import N_CODEBOOKS, N_CODES, TEXT, musicgen_folder, tiny_musicgen
 
 PATTERN = DelayPattern(N_CODEBOOKS, 9)
 
@@ -154,7 +155,9 @@ def test_what_cannot_be_read_is_said():
         model.initial_state(1, [VOCAB_SIZE])
     with pytest.raises(ConfigError, match="by its token ids, got str"):
         model.initial_state(1, "drums")
-    with pytest.raises(CheckpointError, match="3 codebooks and its codec 4"):
+    with pytest.raises(
+        CheckpointError, match="3 codebooks of 32 entries, and what it is to be heard with 4"
+    ):
         PretrainedMusic(tiny_musicgen(), DelayPattern(4, 9))
     stereo = tiny_musicgen()
     stereo.decoder.config.audio_channels = 2
@@ -163,3 +166,13 @@ def test_what_cannot_be_read_is_said():
             PretrainedMusic(stereo, PATTERN)
     finally:
         stereo.decoder.config.audio_channels = 1
+
+
+def test_a_folder_is_loaded_with_its_codec_and_the_tokenizer_of_its_texts(tmp_path):
+    model, tokenizer = load(musicgen_folder(tmp_path))
+    assert tokenizer.pattern.n_codebooks == N_CODEBOOKS
+    assert tokenizer.bos_token == model.bos_token
+    assert tokenizer.text.encode_source("drums")[-1] == 1
+    tokens = prefixes(codes())[:, :4]
+    told = music().forward(tokens, TEXT)
+    torch.testing.assert_close(model.forward(tokens, TEXT), told, rtol=1e-4, atol=1e-4)

@@ -6,6 +6,7 @@ from playground.decoding.processors import Processor
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy
 from playground.errors import CheckpointError, ConfigError, ContextFullError, PromptError
+from playground.hub.load import load
 from playground.inspection.saliency import saliency
 from playground.models.base import HasEmbedding, HasStepEvery, State
 from playground.models.conditioned import Conditioned
@@ -19,6 +20,7 @@ from tests.tiny_seq2seq import (
     random_sources,
     tiny_seq2seq,
     turning_round,
+    turning_round_folder,
 )
 
 WORDS = [5, 9, 11, 20, 7]
@@ -192,3 +194,13 @@ def test_a_model_that_is_no_encoder_decoder_of_a_known_kind_is_refused():
                 )
             )
         )  # fmt: skip
+
+
+def test_a_folder_is_loaded_with_its_tokenizer(tmp_path):
+    model, tokenizer = load(turning_round_folder(tmp_path))
+    source = torch.tensor(tokenizer.encode_source("pageboil"))
+    state, written = model.initial_state(1, source), [tokenizer.bos_token]
+    while written[-1] != tokenizer.eos_token and len(written) < 12:
+        logits, state = model.step(torch.tensor([written[-1:]]), state)
+        written.append(int(logits.argmax()))
+    assert tokenizer.decode(written) == "liobegap"
