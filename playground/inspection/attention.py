@@ -18,10 +18,11 @@ from torch import Tensor
 
 from playground.decoding.window import visible_window
 from playground.errors import ConfigError, check_whole
-from playground.models.base import ARModel, device_of
+from playground.models.base import ARModel, State, device_of
 from playground.models.conditioned import without_wrappers
 
 MAP_TOKENS = 48  # newest tokens that the maps show; a row covers the whole window
+MAX_WEIGHTS = 2**25  # that are made for the maps; fewer tokens are shown of very long windows
 MATRIX_TOKENS = 512  # newest tokens of the matrix of one head
 
 
@@ -38,8 +39,20 @@ class HasAttentionRows(Protocol):
 
         They are those of the queries from position `first` on; each row adds up to 1. `keep` is
         given a layer's (B, n_head, T - first, T) and returns what is kept of it, of one shape for
-        all layers; so no more than one layer's weights are held.
+        all layers and no view of it; so no more than one layer's weights are held.
         """
+        ...
+
+
+@runtime_checkable
+class HasStepAttention(Protocol):
+    """A model that tells attention from the State of what came before, at the cost of a step.
+
+    Optional: worth while where reading a prompt again takes a second.
+    """
+
+    def step_attention(self, tokens: Tensor, state: State) -> Tensor:
+        """Return the weights (n_layer, B, n_head, N, T) of tokens (B, N) that end a prefix of T."""
         ...
 
 
@@ -90,34 +103,40 @@ def has_attention(model: ARModel) -> bool:
     return isinstance(without_wrappers(model), HasAttentionRows)
 
 
-def attention(model: ARModel, prefix: Sequence[int]) -> Attention:
+def attention(model: ARModel, prefix: Sequence[int], state: State | None = None) -> Attention:
     """Return the attention of the last position of `prefix` (BOS first).
+
+    Args:
+        state: of `prefix`, if there is one; then it need not be read again.
 
     Raises:
         ConfigError: the model has no attention.
     """
     inner, window = _inside(model, prefix)
     n = len(window)
-    m = min(n, MAP_TOKENS)
+    m = min(n, MAP_TOKENS, max(1, MAX_WEIGHTS // (inner.n_layer * inner.n_head * n)))
 
     def keep(weights: Tensor) -> Tensor:  # (1, H, m, n): the last row, then the map
         return torch.cat((weights[0, :, -1], weights[0, ..., -m:].flatten(1)), dim=1)
 
-    kept = rows_of(inner, window, n - m, keep)
+    kept = _newest(inner, window, m, keep, state)
     maps = kept[..., n:].reshape(*kept.shape[:2], m, m)
     return Attention(row=kept[..., :n], maps=maps, first=len(prefix) - n + 1)
 
 
-def overview(model: ARModel, prefix: Sequence[int]) -> Overview:
+def overview(model: ARModel, prefix: Sequence[int], state: State | None = None) -> Overview:
     """Return where all heads of all layers look from the last position of `prefix` (BOS first).
+
+    Args:
+        state: of `prefix`, if there is one; then it need not be read again.
 
     Raises:
         ConfigError: the model has no attention.
     """
     inner, window = _inside(model, prefix)
     n = len(window)
-    row = rows_of(inner, window, n - 1, lambda weights: weights[0, :, 0])  # (L, H, n)
-    back = np.arange(n - 1, -1, -1)
+    row = _newest(inner, window, 1, lambda weights: weights[0, :, 0].clone(), state)  # (L, H, n)
+    back = np.arange(n - 1, -1, -1, dtype=row.dtype)
     logs = np.log2(row, out=np.zeros_like(row), where=row > 0)
     return Overview(
         row=row,
@@ -126,7 +145,7 @@ def overview(model: ARModel, prefix: Sequence[int]) -> Overview:
         previous=row[..., -2] if n > 1 else np.zeros_like(row[..., 0]),
         itself=row[..., -1],
         entropy=-(row * logs).sum(-1),
-        distance=row @ back.astype(row.dtype),
+        distance=row @ back,
     )
 
 
@@ -142,7 +161,8 @@ def matrix(model: ARModel, prefix: Sequence[int], layer: int, head: int) -> np.n
     inner, window = _inside(model, prefix)
     m = min(len(window), MATRIX_TOKENS)
     check_head(inner, layer, head)
-    return rows_of(inner, window, len(window) - m, lambda weights: weights[0, head, :, -m:])[layer]
+    first = len(window) - m
+    return rows_of(inner, window, first, lambda weights: weights[0, head, :, -m:].clone())[layer]
 
 
 def arcs(row: np.ndarray, k: int = 8) -> list[Arc]:
@@ -172,6 +192,22 @@ def rows_of(
     """Return what `keep` keeps of each layer's weights, (n_layer, ...) float32."""
     tokens = torch.tensor([window], device=device_of(model))
     return model.attention_rows(tokens, first, keep).float().cpu().numpy()
+
+
+def _newest(
+    model: HasAttentionRows,
+    window: Sequence[int],
+    n: int,
+    keep: Callable[[Tensor], Tensor],
+    state: State | None,
+) -> np.ndarray:
+    """Return what is kept of the newest `n` rows, from the State of the window where it helps."""
+    is_usable = isinstance(model, HasStepAttention) and hasattr(state, "cut")
+    if not is_usable or state.length != len(window):
+        return rows_of(model, window, len(window) - n, keep)
+    tokens = torch.tensor([window[-n:]], device=device_of(model))
+    layers = model.step_attention(tokens, state.cut(len(window) - n))
+    return torch.stack([keep(weights) for weights in layers]).float().cpu().numpy()
 
 
 def check_head(model: ARModel, layer: int, head: int) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from playground.errors import ConfigError, check_whole
 from playground.inspection.tasks import Task
-from playground.models.base import ARModel, device_of, step_prefixes
+from playground.models.base import ARModel, State, device_of, step_prefixes
 
 COUNTS = (0, 1, 2, 4, 8)  # examples before the question
 TRIALS = 8  # questions, each after examples of its own
@@ -67,14 +67,16 @@ def prompts(
 ) -> list[Prompt]:
     """Return the prompts of an experiment, for every number of examples and every trial.
 
-    A trial is one question and one order of the other pairs. More examples go in front of those
-    that are there, so within a trial only their number differs.
+    A trial is one question and one order of the other pairs. More examples go behind those that
+    are there, so within a trial only their number differs, and what was read can be kept. Trials
+    come one after the other.
 
     Raises:
         ConfigError: a count is not from 0 to the number of other pairs, or there are no trials.
     """
     check_whole("trials", trials, 1, 100)
     found = []
+    counts = sorted(set(counts))
     for trial in range(trials):
         generator = torch.Generator().manual_seed(seed * 1009 + trial)
         order = torch.randperm(len(task.pairs), generator=generator).tolist()
@@ -84,27 +86,33 @@ def prompts(
         question, answer = task.pairs[asked]
         for count in counts:
             check_whole("the number of examples", count, 0, len(others))
-            shown = [task.solved(*pair) for pair in reversed(others[:count])]
+            shown = [task.solved(*pair) for pair in others[:count]]
             text = "".join([*shown, task.asked(question)])
             found.append(Prompt(count, trial, text, answer))
-    return sorted(found, key=lambda prompt: (prompt.examples, prompt.trial))
+    return found
 
 
 def answers(model: ARModel, tokenizer: Any, asked: Iterable[Prompt]) -> Iterator[Answer]:
     """Yield what `model` thinks of each prompt's right answer, as soon as it is known.
 
-    Prompts that are longer than the context are left out. A prompt is read once; whoever has seen
-    enough stops asking.
+    Prompts that are longer than the context are left out. What a prompt shares with the one before
+    is not read again where the State can be cut. Whoever has seen enough stops asking.
 
     Raises:
         PromptError: the tokenizer cannot spell a prompt.
         ConfigError: an answer has no tokens.
     """
+    before: list[int] = []
+    state = None
     for prompt in asked:
         read, answer = split(tokenizer, prompt.text, prompt.answer)
         limit = model.context_length
         if limit is None or len(read) + len(answer) - 1 <= limit:
-            yield _judge(model, prompt, read, answer)
+            same = min(shared(before, read), len(read) - 1)  # one is read, to hear what follows
+            state = state.cut(same) if hasattr(state, "cut") else None
+            found, state = _judge(model, prompt, read, answer, state)
+            before = [*read, *answer[:-1]]
+            yield found
 
 
 def split(tokenizer: Any, text: str, answer: str) -> tuple[list[int], list[int]]:
@@ -119,9 +127,7 @@ def split(tokenizer: Any, text: str, answer: str) -> tuple[list[int], list[int]]
         ConfigError: the answer adds no token.
     """
     whole, alone = tokenizer.encode(text + answer), tokenizer.encode(text)
-    same = 0
-    while same < min(len(whole), len(alone)) and whole[same] == alone[same]:
-        same += 1
+    same = shared(whole, alone)
     if same == len(whole):
         raise ConfigError(
             f"The answer {answer!r:.60} adds no token. Give every question an answer."
@@ -129,6 +135,12 @@ def split(tokenizer: Any, text: str, answer: str) -> tuple[list[int], list[int]]
     while same + 1 < len(whole) and tokenizer.decode(whole[same : same + 1]).isspace():
         same += 1
     return [tokenizer.bos_token, *whole[:same]], whole[same:]
+
+
+def shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many tokens both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def curve(found: Sequence[Answer], seed: int = 0) -> Curve:
@@ -154,19 +166,25 @@ def curve(found: Sequence[Answer], seed: int = 0) -> Curve:
 
 
 @torch.inference_mode()
-def _judge(model: ARModel, prompt: Prompt, read: list[int], answer: list[int]) -> Answer:
+def _judge(
+    model: ARModel, prompt: Prompt, read: list[int], answer: list[int], state: State | None
+) -> tuple[Answer, State]:
+    """Read what `state` has not, and the answer but for its last token; return the State too."""
     device = device_of(model)
-    logits, state = model.step(torch.tensor([read], device=device), model.initial_state(1))
+    state = model.initial_state(1) if state is None else state
+    logits, state = model.step(torch.tensor([read[state.length :]], device=device), state)
     rows = [logits]
     if len(answer) > 1:
-        more, _ = step_prefixes(model, torch.tensor([answer[:-1]], device=device), state)
+        more, states = step_prefixes(model, torch.tensor([answer[:-1]], device=device), state)
+        state = states[-1]
         rows.append(more[0])
     logprobs = torch.cat(rows).float().log_softmax(-1)  # (len(answer), V)
     told = logprobs.gather(1, torch.tensor(answer, device=device)[:, None])[:, 0]
-    return Answer(
+    found = Answer(
         prompt=prompt,
         logprob=float(told.sum()),
         rank=1 + int((logprobs[0] > told[0]).sum()),
         top=int(logprobs[0].argmax()),
         tokens=len(answer),
     )
+    return found, state

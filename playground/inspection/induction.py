@@ -10,6 +10,7 @@ show that those heads bring it about (leave them out for that), nor what they do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from playground.models.conditioned import without_wrappers
 
 LENGTH = 32  # tokens of the sequence that is read twice
 SEQUENCES = 4
-LN_2 = 0.6931471805599453
+LN_2 = math.log(2)
 
 
 @dataclass(frozen=True)

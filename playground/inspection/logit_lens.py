@@ -9,6 +9,7 @@ lens learns the translation: Belrose et al. 2023, arXiv:2303.08112).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,10 +19,10 @@ from torch import Tensor
 
 from playground.decoding.window import visible_window
 from playground.errors import ConfigError, check_whole
-from playground.models.base import ARModel, HasLayers, device_of
+from playground.models.base import ARModel, HasLayers, State, device_of
 from playground.models.conditioned import unwrapped, without_wrappers
 
-LENS_TOKENS = 64  # newest positions that are read, unless told otherwise
+LENS_TOKENS = 32  # newest positions that are read, unless told otherwise
 MAX_LOGITS = 2**23  # that are held at once, 32 MB
 
 NOBODY_KNOWS = -1
@@ -60,7 +61,11 @@ def has_layers(model: ARModel) -> bool:
 
 @torch.inference_mode()
 def logit_lens(
-    model: ARModel, prefix: Sequence[int], token: int | None = None, newest: int = LENS_TOKENS
+    model: ARModel,
+    prefix: Sequence[int],
+    token: int | None = None,
+    newest: int = LENS_TOKENS,
+    state: State | None = None,
 ) -> Lens:
     """Return what each layer says at the `newest` last positions of `prefix` (BOS first).
 
@@ -69,6 +74,7 @@ def logit_lens(
 
     Args:
         token: what followed the whole prefix, if that is known.
+        state: of `prefix`, if there is one; then most of it need not be read again.
 
     Raises:
         ConfigError: the model cannot be read between its layers, or `newest` is below 1.
@@ -83,9 +89,12 @@ def logit_lens(
     window = visible_window(prefix, inner.context_length)
     device = device_of(inner)
     N = min(newest, len(window))
-    state = inner.initial_state(1, condition)
-    if N < len(window):
-        _, state = inner.step(torch.tensor([window[:-N]], device=device), state)
+    if hasattr(state, "cut") and state.length == len(window):
+        state = state.cut(len(window) - N)
+    else:
+        state = inner.initial_state(1, condition)
+    if (unread := len(window) - N - state.length) > 0:
+        _, state = inner.step(torch.tensor([window[:unread]], device=device), state)
     hidden, _ = inner.step_layers(torch.tensor([window[-N:]], device=device), state)
     hidden = hidden[:, 0]  # (L, N, C)
     followed = [*window[len(window) - N + 1 :], NOBODY_KNOWS if token is None else token]
@@ -101,22 +110,27 @@ def logit_lens(
 def _read(model: HasLayers, hidden: Tensor, followed: Tensor) -> dict[str, np.ndarray]:
     """Return the arrays (L, N) of a Lens for hidden states (L, N, C)."""
     final = model.head(hidden[-1]).float().log_softmax(-1)  # (N, V)
-    chosen = final.argmax(-1)
+    probs, chosen = final.exp(), final.argmax(-1)
+    entropy = (probs * final).nan_to_num(0.0).sum(-1)  # 0 log 0 is 0
     known = followed >= 0
     rows = []
     for layer in hidden:
-        logprobs = model.head(layer).float().log_softmax(-1)
-        told = logprobs.gather(1, followed.clamp(min=0)[:, None])  # (N, 1)
-        above = 1 + (logprobs > told).sum(-1)
-        gap = (final.exp() * (final - logprobs)).nan_to_num(0.0)  # 0 log 0 is 0
+        logits = model.head(layer).float()
+        total = logits.logsumexp(-1)
+        top_logit, top = logits.max(-1)
+        told = logits.gather(1, followed.clamp(min=0)[:, None])  # (N, 1)
+        picked = logits.gather(1, chosen[:, None])[:, 0]
+        cross = (probs * logits).nan_to_num(0.0, neginf=-torch.inf).sum(-1) - total
+        rank = 1 + (logits > told).sum(-1)
         rows.append(
             {
-                "top": logprobs.argmax(-1),
-                "top_prob": logprobs.amax(-1).exp(),
-                "chosen_prob": logprobs.gather(1, chosen[:, None])[:, 0].exp(),
-                "kl": gap.sum(-1).clamp(min=0) / np.log(2),
-                "followed_prob": told[:, 0].exp().masked_fill(~known, torch.nan),
-                "rank": above.masked_fill(~known, NOBODY_KNOWS),
+                "top": top,
+                "top_prob": (top_logit - total).exp(),
+                "chosen_prob": (picked - total).exp(),
+                "kl": (entropy - cross).clamp(min=0) / math.log(2),
+                "followed_prob": (told[:, 0] - total).exp().masked_fill(~known, torch.nan),
+                "rank": rank.masked_fill(~known, NOBODY_KNOWS),
             }
         )
+    rows[-1]["kl"] = torch.zeros_like(rows[-1]["kl"])
     return {name: torch.stack([row[name] for row in rows]).cpu().numpy() for name in rows[0]}

@@ -2,8 +2,9 @@
 
 The length of the gradient of log p(token | prefix) with respect to what the model is told of each
 token: Simonyan et al. 2013, arXiv:1312.6034; for sequences Li et al. 2016, arXiv:1506.01066. It
-says what a small change of that token would do, here and now; a token that matters to a decision
-that is certain anyway has a small one.
+shows what a small change of that token would do, here and now. It does not show what another token
+there would do, and a token that matters to a decision that is certain anyway has a small one.
+Times the input it has a sign, for or against (Shrikumar et al. 2016, arXiv:1605.01713).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from playground.decoding.window import visible_window
 from playground.errors import ConfigError
 from playground.models.base import ARModel, HasEmbedding, device_of
 from playground.models.conditioned import unwrapped, without_wrappers
+from playground.models.pretrained import PretrainedLM
 
 FRAME = 320  # tokens: whole frames of every model of sound here, so that none begins in one
 
@@ -27,7 +29,11 @@ def can_be_differentiated(model: ARModel) -> bool:
 
 
 def saliency(
-    model: ARModel, prefix: Sequence[int], token: int, newest: int | None = None
+    model: ARModel,
+    prefix: Sequence[int],
+    token: int,
+    newest: int | None = None,
+    times_input: bool = False,
 ) -> np.ndarray:
     """Return how much each token of `prefix` (BOS first) matters to log p of `token` next.
 
@@ -38,9 +44,11 @@ def saliency(
         newest: about how many tokens are asked at most, which bounds memory; older ones are told
             as 0. That is exact where the receptive field is no longer. Of other models the prefix
             is read as if it began there.
+        times_input: tell the gradient times the embedding instead of the gradient's length.
 
     Returns:
-        (len(prefix),) float32, not negative, in nats a unit of embedding.
+        (len(prefix),) float32: not negative, in nats a unit of embedding; or in nats, negative
+        where the token speaks against.
 
     Raises:
         ConfigError: the model cannot be differentiated.
@@ -56,14 +64,21 @@ def saliency(
     if newest is not None and len(window) > newest:
         start = (len(window) - newest) // FRAME * FRAME
         window = (window[0], *window[1 + start :])
-    told = {"start": start} if start and hasattr(inner, "dilations") else {}
+    options = {"start": start} if start and hasattr(inner, "dilations") else {}
     rows = torch.tensor([window], device=device_of(inner))
     with torch.inference_mode(False), torch.enable_grad():
         embedded = inner.embed(rows).detach().clone().requires_grad_()
-        logits = inner.forward_embedded(embedded, condition, **told)[0, -1].float()
+        if isinstance(inner, PretrainedLM):  # logits of 1,000 positions would be 0.2 GB
+            logits = inner.read(embedded=embedded, every=False).logits[0, -1]
+        else:
+            logits = inner.forward_embedded(embedded, condition, **options)[0, -1].float()
         (gradient,) = torch.autograd.grad(logits.log_softmax(-1)[token], embedded)
     found = np.zeros(len(prefix), np.float32)
-    lengths = gradient[0].norm(dim=-1).cpu().numpy()
-    found[0] = lengths[0]
-    found[len(prefix) - len(window) + 1 :] = lengths[1:]
+    if times_input:
+        told = (gradient[0] * embedded.detach()[0]).sum(-1)
+    else:
+        told = gradient[0].norm(dim=-1)
+    values = told.float().cpu().numpy()
+    found[0] = values[0]
+    found[len(prefix) - len(window) + 1 :] = values[1:]
     return found
