@@ -4,15 +4,23 @@ import streamlit as st
 
 from playground.errors import PlaygroundError
 from playground.registry import available
-from playground.ui import controls, state, text_controls, text_stepping, tokenizer_view
+from playground.ui import (
+    controls,
+    hub_picker,
+    in_context,
+    state,
+    text_controls,
+    text_stepping,
+    tokenizer_view,
+)
 
-MODES = ("Step through", "How it is cut")
+MODES = ("Step through", "How it is cut", "Learn from examples")
 
 controls.page_setup("Text")
 st.title("Text, one token at a time")
 
 with st.sidebar:
-    cards = available("text")
+    cards = hub_picker.with_hub(available("text"), "text")
     if not cards:
         st.error("There is no text model here. Train one: python -m train.text --help")
         st.stop()
@@ -25,6 +33,8 @@ doing = controls.mode_picker(MODES)
 notes_slot = st.container()
 if doing == "How it is cut":
     tokenizer_view.section(setting, cards)
+elif doing == "Learn from examples":
+    in_context.section(setting)
 else:
     text_stepping.section(setting)
 with notes_slot:  # sections have widgets of their own, which may have something to say

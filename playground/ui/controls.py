@@ -46,10 +46,11 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)
 
 
-def model_picker(cards: dict[str, ModelCard]) -> ModelCard:
-    """Choose a model by name."""
+def model_picker(cards: dict[str, ModelCard], *, knows_link: bool = False) -> ModelCard:
+    """Choose a model by name; `knows_link`: what the link names was seen to already."""
     names = list(cards)
-    name_strangers("model", names)
+    if not knows_link:
+        name_strangers("model", names)
     name = st.selectbox("Model", names, key="model", bind="query-params")
     st.caption(f"**{plain(cards[name].title)}**  \n{plain(cards[name].summary)}")
     return cards[name]

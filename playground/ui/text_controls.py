@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from playground.registry import ModelCard
-from playground.ui import controls, remote, resources
+from playground.ui import controls, hub_picker, remote, resources
 from playground.ui.lane_controls import lane_controls
 from playground.ui.relatives import draft_of, kin_of
 from playground.ui.text_setting import Beginning, TextSetting
-
-MODES = ("Step through",)
 
 
 def setting(cards: dict[str, ModelCard]) -> TextSetting:
@@ -17,11 +15,15 @@ def setting(cards: dict[str, ModelCard]) -> TextSetting:
     Raises:
         PlaygroundError: the model cannot be used, or settings do not fit it.
     """
-    card = controls.model_picker(cards)
+    card = hub_picker.picker(cards, "text")
     loaded = resources.load_model(card)
     remote.note(loaded)
-    prompt = controls.prompt_area()
-    begin = Beginning(prompt, prompt, lambda: loaded.tokenizer.encode(prompt))
+    if translation.has_source(loaded.model):
+        model, begin = translation.begin(loaded)
+    else:
+        prompt = controls.prompt_area()
+        model = loaded.model
+        begin = Beginning(prompt, prompt, lambda: loaded.tokenizer.encode(prompt))
     kin = kin_of(card.name, cards)
     kin.sort(key=lambda name: name != draft_of(kin, cards))  # the likeliest draft first
     lane = lane_controls(

@@ -13,8 +13,9 @@ from playground.registry import ModelCard
 from playground.ui import views
 from playground.ui.components import source
 from playground.ui.controls import MAX_PROMPT, name_strangers, plain
+from playground.ui.inside_data import table_csv
 from playground.ui.text_setting import TextSetting
-from playground.ui.tokenizer_view_data import boxes, table, to_csv, tokenizer_of_card
+from playground.ui.tokenizer_view_data import boxes, table, tokenizer_of_card
 
 NONE = "none"
 TABLE_ROWS = 5000  # more are in the file
@@ -127,5 +128,5 @@ def _tables(cuts: dict[str, Cut]) -> None:
         st.markdown(f"**{plain(name)}**")
         st.dataframe(pd.DataFrame(rows[:TABLE_ROWS]), hide_index=True, width="stretch",
                      key=f"cut_rows_{place}")  # fmt: skip
-        file = (f"tokens-{place + 1}.csv", partial(to_csv, rows))
+        file = (f"tokens-{place + 1}.csv", partial(table_csv, rows))
         views.offer({f"Tokens of {name} (CSV)": file}, "text")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
 from typing import Any
 
 from playground.checkpoints import read_config, tokenizer_of
@@ -41,15 +38,6 @@ def table(cut: Cut) -> list[dict]:
                  strict=True))
         for number, p in enumerate(cut.pieces, start=1)
     ]  # fmt: skip
-
-
-def to_csv(rows: Sequence[dict]) -> str:
-    """Return `table` as CSV."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 def boxes(
