@@ -18,10 +18,17 @@ from typing import Any
 from playground.compression import container
 from playground.compression.arithmetic import Decoder, Encoder
 from playground.compression.container import MAX_TOKENS, Header
-from playground.compression.content import Content, modality_of, put_together, take_apart
+from playground.compression.content import (
+    Content,
+    alphabet_of,
+    modality_of,
+    put_together,
+    take_apart,
+)
 from playground.compression.prediction import Condition, Predictor, exactly, fingerprint
 from playground.errors import CompressionError
 from playground.models.base import ARModel, device_of
+from playground.models.remote import RemoteModel
 
 CHUNK = 256  # tokens between two calls of `progress`
 
@@ -76,7 +83,7 @@ class Packing:
         self.content, self.total, self.done = content, len(content.tokens), 0
         self.model_bits = 0.0
         self._about = _about(model, tokenizer, model_name, condition)
-        self._predictor = Predictor(model, tokenizer.bos_token, condition)
+        self._predictor = Predictor(model, tokenizer.bos_token, alphabet_of(tokenizer), condition)
         self._encoder = Encoder()
 
     def advance(self, count: int = CHUNK) -> bool:
@@ -115,11 +122,13 @@ class Unpacking:
     def __init__(self, model: ARModel, tokenizer: Any, data: bytes, *, model_name: str = ""):
         self.header, self._exceptions, payload = container.read(data)
         _check_model(self.header, _about(model, tokenizer, model_name, None), tokenizer)
-        container.check_count(self.header, tokenizer.bos_token)
+        container.check_count(self.header, alphabet_of(tokenizer))
         self.total, self.tokens = self.header.count, []
         self._tokenizer, self._decoder = tokenizer, Decoder(payload)
         model.initial_state(1, self.header.condition)
-        self._predictor = Predictor(model, tokenizer.bos_token, self.header.condition)
+        self._predictor = Predictor(
+            model, tokenizer.bos_token, alphabet_of(tokenizer), self.header.condition
+        )
 
     @property
     def done(self) -> int:
@@ -196,6 +205,11 @@ def _run(job: Packing | Unpacking, progress: Progress | None) -> Any:
 
 def _about(model: ARModel, tokenizer: Any, model_name: str, condition: Condition) -> dict:
     """Return what the header says of the model and of the kind of object."""
+    if isinstance(model, RemoteModel):
+        raise CompressionError(
+            "A model on a server cannot pack: whoever unpacks must compute the same numbers to the "
+            "last bit. Use a model that computes here."
+        )
     told = tokenizer.to_json()
     size = tuple(told[side] for side in ("height", "width", "channels") if side in told)
     return {

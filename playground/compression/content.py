@@ -12,15 +12,20 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from playground.compression.container import inflate
 from playground.errors import CompressionError, PromptError
+from playground.tokenizers.pretrained import PretrainedTokenizer
 from playground.tokenizers.text import CharTokenizer
 
-KINDS = {"characters": "text", "byte-pair": "text", "image": "image", "audio": "audio"}
+KINDS = {
+    "characters": "text", "byte-pair": "text", "pretrained": "text", "image": "image",
+    "audio": "audio",
+}  # fmt: skip
 LARGEST_TEXT = 2**22  # bytes
 MAX_EXCEPTION_BYTES = 2**26  # inflated; a byte that is kept beside takes up to 16
 
@@ -41,11 +46,16 @@ def modality_of(tokenizer: Any) -> str:
     return KINDS[tokenizer.to_json()["type"]]
 
 
+def alphabet_of(tokenizer: Any) -> int:
+    """Return n where the tokens 0 to n - 1 can be packed: those before BOS, in our own."""
+    return getattr(tokenizer, "alphabet", tokenizer.bos_token)
+
+
 def take_apart(tokenizer: Any, thing: Any) -> Content:
     """Return the content of a text (str or bytes), of a picture, or of samples (T,) in [-1, 1].
 
     Raises:
-        CompressionError: the text is too long.
+        CompressionError: the text is too long, or the tokenizer does not give it back.
         PromptError: the tokenizer cannot read it.
     """
     modality = modality_of(tokenizer)
@@ -72,6 +82,8 @@ def take_apart(tokenizer: Any, thing: Any) -> Content:
             places.append(place)
             taken.append(character)
     tokens = tuple(tokenizer.encode("".join(known)))
+    if isinstance(tokenizer, PretrainedTokenizer):
+        _check_exact(tokenizer, "".join(known), tokens)
     exceptions = _deflated(places, "".join(taken)) if places else b""
     return Content(modality, tokens, raw, exceptions, len(places))
 
@@ -83,9 +95,9 @@ def of_tokens(tokenizer: Any, tokens) -> Content:
         CompressionError: one of them is no token of an object: a start or end token, or none.
     """
     tokens = tuple(map(int, tokens))
-    if any(not 0 <= token < tokenizer.bos_token for token in tokens):
+    if any(not 0 <= token < alphabet_of(tokenizer) for token in tokens):
         raise CompressionError(
-            f"Only the tokens 0 to {tokenizer.bos_token - 1} can be packed: start and end are "
+            f"Only the tokens 0 to {alphabet_of(tokenizer) - 1} can be packed: start and end are "
             "told by the file itself. Leave the others out."
         )
     modality = modality_of(tokenizer)
@@ -127,7 +139,25 @@ def put_together(tokenizer: Any, tokens: list[int], exceptions: bytes = b"") -> 
 def _knows(tokenizer: Any) -> Callable[[str], bool]:
     if isinstance(tokenizer, CharTokenizer):
         return frozenset(tokenizer.symbols).__contains__
+    if isinstance(tokenizer, PretrainedTokenizer):
+        return cache(lambda character: _spells(tokenizer, character))
     return lambda character: not "\ud800" <= character <= "\udfff"  # bytes spell any other
+
+
+def _spells(tokenizer: PretrainedTokenizer, character: str) -> bool:
+    """True if the pieces of `character` give it back; vocabularies may lack some bytes."""
+    if "\ud800" <= character <= "\udfff":
+        return False
+    return _raw(tokenizer, "text", tokenizer.encode(character)) == character.encode()
+
+
+def _check_exact(tokenizer: PretrainedTokenizer, text: str, tokens: tuple[int, ...]) -> None:
+    if _raw(tokenizer, "text", tokens) != text.encode():
+        raise CompressionError(
+            "This model's tokenizer changes texts (it normalises them, or begins them with a "
+            "blank), so they would not come back as they were. Choose a model with byte-level "
+            "pieces, such as GPT-2's or SmolLM's."
+        )
 
 
 def _raw(tokenizer: Any, modality: str, tokens) -> bytes:

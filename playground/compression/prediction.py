@@ -26,10 +26,10 @@ Condition = int | str | None
 
 
 class Predictor:
-    """The expectation after BOS and every token that was read since."""
+    """The expectation of the tokens below `alphabet` after BOS and every token read since."""
 
-    def __init__(self, model: ARModel, bos_token: int, condition: Condition = None):
-        self.model, self.condition = model, condition
+    def __init__(self, model: ARModel, bos_token: int, alphabet: int, condition: Condition = None):
+        self.model, self.alphabet, self.condition = model, alphabet, condition
         self._tokens = [bos_token]
         self._state: Any = None  # after all tokens but the newest
 
@@ -53,7 +53,7 @@ class Predictor:
             unread = list(visible_window(tokens, limit))
         rows = torch.tensor([unread], device=device_of(self.model))
         logits, self._state = self.model.step(rows, self._state)
-        return Expectation(_as_numbers(logits), alphabet=self._tokens[0])
+        return Expectation(_as_numbers(logits), self.alphabet)
 
 
 def _as_numbers(logits: torch.Tensor) -> np.ndarray:

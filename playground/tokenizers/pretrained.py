@@ -65,6 +65,7 @@ class PretrainedTokenizer:
         backend.no_padding()
         backend.encode_special_tokens = True  # text can spell them, and gets ordinary pieces
         self._backend, self.vocab_size = backend, vocab_size
+        self.alphabet = vocab_size  # special tokens stand anywhere, so any token can be packed
         self._settings = settings or {}
         self._form = backend.to_str()
         told = json.loads(self._form)

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from playground.compression.codec import compress, decompress
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Sample
-from playground.errors import CheckpointError, PromptError
+from playground.errors import CheckpointError, CompressionError, PromptError
 from playground.tokenizers import chat
 from playground.tokenizers.pretrained import PretrainedTokenizer
 from playground.ui.inside_data import drawn
@@ -158,6 +159,20 @@ def test_a_pattern_constrains_a_published_vocabulary(pattern):
         stepper.step(lane)
     made = SMOLLM.decode(stepper.tokens[len(prompt) :])
     assert re.fullmatch(pattern, made)
+
+
+@pytest.mark.parametrize("text", ["the cat sat", "日本 \x04 the", "\udcff cat"])
+def test_a_text_is_packed_by_a_published_vocabulary_and_comes_back(text):
+    model = transformer(vocab_size=VOCAB_SIZE, context_length=64)
+    raw = text.encode("utf-8", "surrogateescape")
+    packed = compress(model, TINY, raw)
+    assert decompress(model, TINY, packed.data).raw == raw
+
+
+def test_a_text_that_would_not_come_back_is_not_packed():
+    model = transformer(vocab_size=LLAMA.vocab_size, context_length=64)
+    with pytest.raises(CompressionError, match="changes texts"):
+        compress(model, LLAMA, b"the cat")
 
 
 class TestFolder:
