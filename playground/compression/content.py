@@ -140,6 +140,7 @@ def _knows(tokenizer: Any) -> Callable[[str], bool]:
     if isinstance(tokenizer, CharTokenizer):
         return frozenset(tokenizer.symbols).__contains__
     if isinstance(tokenizer, PretrainedTokenizer):
+        _check_exact(tokenizer, "a", tuple(tokenizer.encode("a")))
         return cache(lambda character: _spells(tokenizer, character))
     return lambda character: not "\ud800" <= character <= "\udfff"  # bytes spell any other
 
