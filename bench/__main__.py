@@ -15,6 +15,7 @@ from bench.audio import audio
 from bench.audio_page import audio_page
 from bench.compare import compare_task
 from bench.decode import Options, decode, lanes, prefix
+from bench.hub import hub
 from bench.image import image
 from bench.image_page import image_page
 from bench.measure import Row
@@ -36,6 +37,7 @@ TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "compare": compare_task,  # lanes, beams and drafts
     "image": image,  # pictures by cached steps beside a forward a pixel
     "audio": audio,  # sound from queues beside a forward a sample
+    "hub": hub,  # SmolLM2-135M: traced beside generate, attention, loading
     "train": train,  # one optimizer step, and its memory
     "page": pages,  # from a click to the redrawn page, in a browser
 }
