@@ -19,7 +19,7 @@ from torch import Tensor
 from playground.decoding.window import visible_window
 from playground.errors import ConfigError, check_whole
 from playground.models.base import ARModel, State, device_of
-from playground.models.conditioned import without_wrappers
+from playground.models.conditioned import unwrapped, without_wrappers
 
 MAP_TOKENS = 48  # newest tokens that the maps show; a row covers the whole window
 MAX_WEIGHTS = 2**25  # that are made for the maps; fewer tokens are shown of very long windows
@@ -216,9 +216,19 @@ def check_head(model: ARModel, layer: int, head: int) -> None:
     check_whole("head", head, 0, model.n_head - 1)
 
 
-def _inside(model: ARModel, prefix: Sequence[int]) -> tuple[HasAttentionRows, tuple[int, ...]]:
-    """Return the trained model inside of `model`, and what it is shown of `prefix`."""
-    inner = without_wrappers(model)
+def attending(model: ARModel) -> HasAttentionRows:
+    """Return what tells the attention of `model`: the trained model inside, told its condition.
+
+    Raises:
+        ConfigError: the model has no attention.
+    """
+    inner, condition = unwrapped(model)
     if not isinstance(inner, HasAttentionRows):
         raise ConfigError(f"{type(inner).__name__} has no attention to show. Choose a Transformer.")
+    return inner.about(condition) if hasattr(inner, "about") else inner
+
+
+def _inside(model: ARModel, prefix: Sequence[int]) -> tuple[HasAttentionRows, tuple[int, ...]]:
+    """Return the trained model inside of `model`, and what it is shown of `prefix`."""
+    inner = attending(model)
     return inner, visible_window(prefix, inner.context_length)

@@ -15,10 +15,8 @@ import numpy as np
 from torch import Tensor
 
 from playground.decoding.window import visible_window
-from playground.errors import ConfigError
-from playground.inspection.attention import HasAttentionRows, rows_of, spread
+from playground.inspection.attention import HasAttentionRows, attending, rows_of, spread
 from playground.models.base import ARModel
-from playground.models.conditioned import without_wrappers
 
 ROLLOUT_TOKENS = 1024  # newest tokens that are read
 MAX_WEIGHTS = 2**26  # averaged weights that are held at once, 256 MB
@@ -47,9 +45,7 @@ def rollout(model: ARModel, prefix: Sequence[int], newest: int = ROLLOUT_TOKENS)
     Raises:
         ConfigError: the model has no attention.
     """
-    inner = without_wrappers(model)
-    if not isinstance(inner, HasAttentionRows):
-        raise ConfigError(f"{type(inner).__name__} has no attention to show. Choose a Transformer.")
+    inner = attending(model)
     window = visible_window(prefix, inner.context_length)
     newest = max(1, min(newest, int((MAX_WEIGHTS / inner.n_layer) ** 0.5)))
     if len(window) > newest:

@@ -11,7 +11,7 @@ and beside others; rows that share their past and read the same tokens are compu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -235,9 +235,25 @@ class PretrainedSeq2Seq(nn.Module):
 
     # -- where it looked -------------------------------------------------------------------------
 
-    def attention_rows(self, tokens: Tensor, first: int, condition: Any = None) -> Tensor:
-        """Return how the decoder weighs its own tokens: (n_layer, B, n_head, T - first, T)."""
-        return self._weights("decoder_attentions", tokens, first, condition)
+    def attention_rows(
+        self,
+        tokens: Tensor,
+        first: int,
+        keep: Callable[[Tensor], Tensor] | None = None,
+        condition: Any = None,
+    ) -> Tensor:
+        """Return how the decoder weighs its own tokens: (n_layer, B, n_head, T - first, T).
+
+        Args:
+            first: position of the first query that is told.
+            keep: what is kept of a layer's (B, n_head, T - first, T).
+        """
+        weights = self._weights("decoder_attentions", tokens, first, condition)
+        return weights if keep is None else torch.stack([keep(layer) for layer in weights])
+
+    def about(self, condition: Any) -> About:
+        """Return the decoder under one source, for those who look at its attention."""
+        return About(self, condition)
 
     def cross_attention_rows(self, tokens: Tensor, condition: Any, first: int = 0) -> Tensor:
         """Return how the decoder weighs the source: (n_layer, B, n_head, T - first, S).
@@ -273,6 +289,22 @@ class PretrainedSeq2Seq(nn.Module):
         return self.inner(
             encoder_outputs=(hidden,), cache=cache, use_cache=cache is not None, **asked
         )
+
+
+class About:
+    """A PretrainedSeq2Seq's decoder under one source: what tells its attention."""
+
+    def __init__(self, model: PretrainedSeq2Seq, condition: Any):
+        self.model, self.condition = model, condition
+        self.context_length = model.context_length
+        self.n_layer, self.n_head = model.n_layer, model.n_head
+        self.parameters, self.buffers = model.parameters, model.buffers
+
+    def attention_rows(
+        self, tokens: Tensor, first: int, keep: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Return the weights (n_layer, B, n_head, T - first, T) under the source."""
+        return self.model.attention_rows(tokens, first, keep, self.condition)
 
 
 def _token(config: Any, name: str) -> int | None:

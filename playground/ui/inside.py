@@ -15,7 +15,7 @@ from playground.inspection.logit_lens import has_layers
 from playground.inspection.recurrent import has_internals
 from playground.inspection.saliency import can_be_differentiated
 from playground.traces.trace import Step
-from playground.ui import inside_heads, inside_memory, inside_views, state
+from playground.ui import inside_heads, inside_memory, inside_views, state, translation
 from playground.ui.controls import plain
 from playground.ui.inside_views import Seen
 from playground.ui.resources import Loaded
@@ -38,6 +38,12 @@ class Lens:
 
 
 LENSES = (
+    Lens(
+        "The source", translation.has_source, "",
+        "How the heads that read the source weigh it for the decision at the cursor. It does not "
+        "say what is used of it: weights are no alignment that anybody was taught.",
+        translation.look,
+    ),
     Lens(
         "Attention", has_attention, "it has no attention",
         "What each head reads to decide what comes next. It does not say what is used of it: "
@@ -98,7 +104,7 @@ def _content(session: Session, loaded: Loaded, step: Step | None, modality: str)
     name = st.segmented_control("Lens", list(offered), default=next(iter(offered)), required=True,
                                 key="lens", label_visibility="collapsed")  # fmt: skip
     others = [lens for lens in LENSES if lens.name not in offered]
-    absent = [f"{lens.name} ({lens.lacks})" for lens in others if not lens.can(model)]
+    absent = [f"{o.name} ({o.lacks})" for o in others if o.lacks and not o.can(model)]
     if absent:
         st.caption(f":gray[Not for this model: {', '.join(absent)}.]")
     st.caption(offered[name].says)

@@ -71,7 +71,7 @@ def attention(seen: Seen) -> None:
             key="inside_attention", label_visibility="collapsed",
         )  # fmt: skip
         st.button("Mean of all heads", key="mean_of_heads", type="tertiary", disabled=head is None,
-                  on_click=_forget_head, args=(session,))  # fmt: skip
+                  on_click=forget_head, args=(session,))  # fmt: skip
     left, right = st.columns([2, 3], gap="large")
     with left:
         head_grid(
@@ -269,7 +269,7 @@ def choose_head(session: Session, key: str) -> None:
     session.head_is_chosen = True
 
 
-def _forget_head(session: Session) -> None:
+def forget_head(session: Session) -> None:
     session.head_is_chosen = False
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from playground.registry import ModelCard
-from playground.ui import controls, hub_picker, remote, resources
+from playground.ui import chat, controls, hub_picker, remote, resources, translation
 from playground.ui.lane_controls import lane_controls
 from playground.ui.relatives import draft_of, kin_of
-from playground.ui.text_setting import Beginning, TextSetting
+from playground.ui.text_setting import TextSetting
 
 
 def setting(cards: dict[str, ModelCard]) -> TextSetting:
@@ -21,9 +21,7 @@ def setting(cards: dict[str, ModelCard]) -> TextSetting:
     if translation.has_source(loaded.model):
         model, begin = translation.begin(loaded)
     else:
-        prompt = controls.prompt_area()
-        model = loaded.model
-        begin = Beginning(prompt, prompt, lambda: loaded.tokenizer.encode(prompt))
+        model, begin = loaded.model, chat.beginning(loaded)
     kin = kin_of(card.name, cards)
     kin.sort(key=lambda name: name != draft_of(kin, cards))  # the likeliest draft first
     lane = lane_controls(
@@ -31,4 +29,4 @@ def setting(cards: dict[str, ModelCard]) -> TextSetting:
         remote.offer_of(loaded),
     )  # fmt: skip
     length, slide, speed = controls.length_controls()
-    return TextSetting(loaded, loaded.model, begin, lane, length, slide, speed)
+    return TextSetting(loaded, model, begin, lane, length, slide, speed)

@@ -7,6 +7,8 @@ from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy
 from playground.errors import CheckpointError, ConfigError, ContextFullError, PromptError
 from playground.hub.load import load
+from playground.inspection.attention import attention
+from playground.inspection.rollout import rollout
 from playground.inspection.saliency import saliency
 from playground.models.base import HasEmbedding, HasStepEvery, State
 from playground.models.conditioned import Conditioned
@@ -66,7 +68,7 @@ def test_greedy_steps_are_those_of_generate_and_logits_those_of_transformers(nam
     looked = model.cross_attention_rows(torch.tensor([tokens]), source, 20)
     assert looked.shape == (model.n_layer, 1, model.n_head, len(tokens) - 20, len(source))
     torch.testing.assert_close(looked, torch.stack(told.cross_attentions)[:, :, :, 20:])
-    own = model.attention_rows(torch.tensor([tokens]), 20, source)
+    own = model.attention_rows(torch.tensor([tokens]), 20, condition=source)
     torch.testing.assert_close(own, torch.stack(told.decoder_attentions)[:, :, :, 20:])
 
 
@@ -149,6 +151,10 @@ def test_the_stepper_steps_it_and_its_input_can_be_differentiated():
     assert list(stepper.tokens) == greedy(model, source, 6)
     with pytest.raises(ConfigError, match="never follows"):
         stepper.take(model.bos_token, lane)
+    looked = attention(bound, stepper.tokens[:4]).row
+    own = model.attention_rows(torch.tensor([stepper.tokens[:4]]), 3, condition=source)
+    torch.testing.assert_close(torch.from_numpy(looked), own[:, 0, :, 0])
+    assert rollout(bound, stepper.tokens[:4]).over(4).sum() == pytest.approx(1)
     weights = saliency(bound, stepper.tokens[:4], stepper.tokens[4])
     assert len(weights) == 4
     assert (weights > 0).all()

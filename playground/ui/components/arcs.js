@@ -33,6 +33,7 @@ function tipOf(data, i) {
   const weight = data.weights[i]
   const name = data.names[text] ?? text
   const says = data.unit === "percent" ? percent(weight) : weight.toPrecision(3)
+  if (data.source) return `${name}   position ${i + 1}\n${data.says} ${says}`
   return i
     ? `${name}   position ${i}\n${data.says} ${says}`
     : `${name}: what every sequence begins with\n${data.says} ${says}`
@@ -64,7 +65,7 @@ export default function (component) {
   data.texts.forEach((text, i) => {
     const share = Math.sqrt(data.weights[i] / state.strongest) // small weights stay visible
     const color = share > 0.08 ? colors[Math.round(255 * share)] : null
-    const kind = i === 0 ? "token start" : i < data.first ? "token outside" : "token"
+    const kind = i === 0 && !data.source ? "token start" : i < data.first ? "token outside" : "token"
     const look = `${kind}|${color}|${text}`
     if (looks[i] === look) return
     looks[i] = look
