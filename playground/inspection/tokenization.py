@@ -106,7 +106,7 @@ def cut(tokenizer: Any, text: str) -> Cut:
             f"The text has {len(text):,} characters, and at most {MAX_TEXT:,} are cut. Shorten it."
         )
     if hasattr(tokenizer, "pieces"):
-        return Cut(text, tuple(_told(tokenizer, text, piece) for piece in tokenizer.pieces(text)))
+        return Cut(text, tuple(_told(tokenizer, piece) for piece in tokenizer.pieces(text)))
     return Cut(text, tuple(_by_bytes(tokenizer, text)))
 
 
@@ -170,9 +170,9 @@ def _by_bytes(tokenizer: Any, text: str) -> Iterator[CutPiece]:
         place += size
 
 
-def _told(tokenizer: Any, text: str, piece: Any) -> CutPiece:
+def _told(tokenizer: Any, piece: Any) -> CutPiece:
     """Return a piece of a tokenizer that tells where its tokens are."""
-    size = 1 if piece.is_byte else len(text[piece.start : piece.end].encode())
+    size = len(tokenizer.token_bytes(piece.token))
     return CutPiece(
         piece.token,
         tokenizer.label(piece.token),

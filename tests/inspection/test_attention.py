@@ -4,8 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from playground.inspection.attention import MAP_TOKENS, HasAttention, attention
-from tests.helpers import CONTEXT_LENGTH, VOCAB_SIZE, ngram, transformer
+from playground.errors import ConfigError
+from playground.inspection.attention import (
+    MAP_TOKENS,
+    HasAttention,
+    arcs,
+    attention,
+    matrix,
+    overview,
+)
+from playground.models.guided import Guided
+from playground.models.pretrained import PretrainedLM
+from tests.helpers import CONTEXT_LENGTH, VOCAB_SIZE, ngram, random_tokens, transformer
+from tests.tiny_models import TINY
 
 PREFIX = (VOCAB_SIZE - 1, *range(12))
 
@@ -40,3 +51,66 @@ def test_tokens_that_left_the_window_get_no_attention():
     assert spread.sum() == pytest.approx(1, rel=1e-5)
     assert (spread[1 : seen.first] == 0).all()
     assert (spread[seen.first :] > 0).all()
+
+
+def test_a_wrapped_model_shows_the_attention_of_what_is_inside():
+    model = transformer()
+    seen = attention(Guided(model, 1.5), PREFIX)
+    np.testing.assert_array_equal(seen.row, attention(model, PREFIX).row)
+
+
+def test_a_model_that_counts_is_told_so():
+    with pytest.raises(ConfigError, match="NGram has no attention"):
+        attention(ngram(), PREFIX)
+
+
+def test_rows_are_the_last_of_all_maps_and_keep_only_what_is_asked_for():
+    model, tokens = transformer(), torch.tensor([PREFIX])
+    maps = model.attention_maps(tokens)
+    torch.testing.assert_close(model.attention_rows(tokens, 9), maps[..., 9:, :], rtol=0, atol=1e-6)
+    kept = model.attention_rows(tokens, 0, lambda weights: weights.mean(1))
+    torch.testing.assert_close(kept, maps.mean(2))
+
+
+def test_an_overview_says_how_each_head_looks():
+    model = transformer()
+    row = attention(model, PREFIX).row
+    seen = overview(model, PREFIX)
+    np.testing.assert_allclose(seen.row, row, atol=1e-6)
+    np.testing.assert_allclose(seen.entropy, -(row * np.log2(row)).sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(seen.distance, (row * np.arange(12, -1, -1)).sum(-1), rtol=1e-4)
+    told = (seen.start, seen.previous, seen.itself)
+    np.testing.assert_allclose(told, (row[..., 0], row[..., -2], row[..., -1]), atol=1e-6)
+    assert overview(model, PREFIX[:1]).itself == pytest.approx(np.ones((2, 3)))
+
+
+def test_the_matrix_of_a_head_is_its_map(monkeypatch):
+    model = transformer()
+    maps = model.attention_maps(torch.tensor([PREFIX]))[1, 0, 2].numpy()
+    np.testing.assert_allclose(matrix(model, PREFIX, 1, 2), maps, atol=1e-6)
+    monkeypatch.setattr("playground.inspection.attention.MATRIX_TOKENS", 5)
+    np.testing.assert_allclose(matrix(model, PREFIX, 1, 2), maps[-5:, -5:], atol=1e-6)
+    with pytest.raises(ConfigError, match=r"head must be a whole number in \[0, 2\], got 3"):
+        matrix(model, PREFIX, 1, 3)
+
+
+def test_arcs_are_the_largest_weights():
+    found = arcs(np.array([0.1, 0.0, 0.6, 0.3]), k=3)
+    assert [arc.position for arc in found] == [2, 3, 0]
+    assert len(arcs(np.array([1.0, 0.0]))) == 1  # what is not looked at has no arc
+
+
+def test_the_state_of_a_prefix_gives_what_reading_it_again_would():
+    model = PretrainedLM(TINY["llama"]())
+    prefix = tuple(random_tokens(60, vocab_size=250).tolist())
+    _, state = model.step(torch.tensor([prefix]), model.initial_state(1))
+    for look in (attention, overview):
+        fresh, quick = look(model, prefix), look(model, prefix, state)
+        assert quick.first == fresh.first
+        np.testing.assert_allclose(quick.row, fresh.row, atol=1e-5)
+    np.testing.assert_allclose(
+        attention(model, prefix, state).maps, attention(model, prefix).maps, atol=1e-5
+    )
+    np.testing.assert_array_equal(  # of another prefix it is no help, and is not used
+        overview(model, prefix[:20], state).row, overview(model, prefix[:20]).row
+    )
