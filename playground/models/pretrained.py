@@ -301,8 +301,15 @@ def _class_with(abilities: frozenset[str]) -> type[PretrainedLM]:
 
 
 def _context_length(config: Any) -> int | None:
-    """Return the most tokens that positions are known for; None where there is no limit."""
+    """Return the most tokens that positions are known for; None where there is no limit.
+
+    Where rotary positions change once a text is longer than those of the training, keys that are
+    kept would no longer fit; there it ends.
+    """
     found = [n for n in (getattr(config, name, None) for name in LIMITS) if isinstance(n, int)]
+    if _rope_changes(config):
+        told = getattr(config, "rope_parameters", {}).get("original_max_position_embeddings")
+        found = [min(n for n in (told, *found[:1]) if isinstance(n, int))]
     return found[0] if found and found[0] > 0 else None
 
 

@@ -34,7 +34,8 @@ def probe(model: PretrainedLM) -> frozenset[str]:
         CheckpointError: it cannot be read token by token, or sees tokens to come.
     """
     n = model.n_rows
-    some = [n // 2 - i * (n // (3 * LENGTH)) for i in range(LENGTH)]  # no special tokens
+    stride = max(1, n // (3 * LENGTH))
+    some = [(n // 2 + i * stride) % n for i in range(LENGTH)]  # inside, where no marks are
     tokens = torch.tensor([some], device=device_of(model))
     model.memory_name = next((name for name in MEMORIES if name in model._takes), None)
     abilities = set()

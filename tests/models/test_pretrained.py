@@ -34,7 +34,7 @@ from tests.models.test_contract import (  # noqa: F401, run here with our `model
     test_step_in_random_chunks_gives_the_rows_of_forward,
 )
 from tests.smollm import smollm_folder
-from tests.tiny_models import CONTEXT_LENGTH, TINY, VOCAB_SIZE
+from tests.tiny_models import CONTEXT_LENGTH, LLAMA, TINY, VOCAB_SIZE
 
 KEPT = {  # how each of these keeps its State
     "llama": KVCache,
@@ -86,6 +86,23 @@ def test_a_full_context_is_told_and_harms_nothing():
     with pytest.raises(ContextFullError, match="at most 96 tokens"):
         model.step(tokens_of(1, 1), state)
     assert state.length == CONTEXT_LENGTH
+
+
+def test_a_context_ends_where_its_positions_would_change():
+    from transformers import Phi3Config, Phi3ForCausalLM
+
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    config = Phi3Config(
+        vocab_size=VOCAB_SIZE, **LLAMA, original_max_position_embeddings=24, pad_token_id=None,
+        rope_parameters=rope | {"rope_theta": 1e4, "original_max_position_embeddings": 24},
+    )  # fmt: skip
+    model, tokens = PretrainedLM(Phi3ForCausalLM(config)), tokens_of(1, 24)
+    assert model.context_length == 24  # of the config's 96
+    _, state = model.step(tokens[:, :20], model.initial_state(1))
+    logits, state = model.step(tokens[:, 20:], state)
+    torch.testing.assert_close(logits, model.forward(tokens)[:, -1], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ContextFullError):
+        model.step(tokens[:, :1], state)
 
 
 def test_a_straight_line_of_steps_copies_nothing():
