@@ -28,7 +28,6 @@ from playground.compression.content import (
 from playground.compression.prediction import Condition, Predictor, exactly, fingerprint
 from playground.errors import CompressionError
 from playground.models.base import ARModel, device_of
-from playground.models.remote import RemoteModel
 
 CHUNK = 256  # tokens between two calls of `progress`
 
@@ -205,11 +204,6 @@ def _run(job: Packing | Unpacking, progress: Progress | None) -> Any:
 
 def _about(model: ARModel, tokenizer: Any, model_name: str, condition: Condition) -> dict:
     """Return what the header says of the model and of the kind of object."""
-    if isinstance(model, RemoteModel):
-        raise CompressionError(
-            "A model on a server cannot pack: whoever unpacks must compute the same numbers to the "
-            "last bit. Use a model that computes here."
-        )
     told = tokenizer.to_json()
     size = tuple(told[side] for side in ("height", "width", "channels") if side in told)
     return {

@@ -42,8 +42,18 @@ class Content:
 
 
 def modality_of(tokenizer: Any) -> str:
-    """Return text, image or audio."""
-    return KINDS[tokenizer.to_json()["type"]]
+    """Return text, image or audio.
+
+    Raises:
+        CompressionError: the tokens are those of a model on a server.
+    """
+    kind = tokenizer.to_json()["type"]
+    if kind not in KINDS:
+        raise CompressionError(
+            "A model on a server cannot pack: whoever unpacks must compute the same numbers to the "
+            "last bit. Use a model that computes here."
+        )
+    return KINDS[kind]
 
 
 def alphabet_of(tokenizer: Any) -> int:

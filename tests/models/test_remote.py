@@ -7,13 +7,20 @@ import threading
 import pytest
 import torch
 
+from playground.compression.codec import compress
 from playground.decoding.beam import BeamSearch
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
 from playground.decoding.run import Run
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy, Sample
-from playground.errors import ConfigError, ContextFullError, PromptError, RemoteError
+from playground.errors import (
+    CompressionError,
+    ConfigError,
+    ContextFullError,
+    PromptError,
+    RemoteError,
+)
 from playground.models.remote import MOST_POSITIONS, RemoteModel
 from playground.models.remote_client import BrokenError, RemoteSettings, StoppedError, stoppable
 from playground.models.remote_name import model_name
@@ -188,6 +195,11 @@ def test_text_goes_there_and_back_and_smuggles_no_special_token(remote):
     assert tokenizer.label(49_000) == "⟨token 49000⟩"
     with pytest.raises(PromptError, match="surrogate"):
         tokenizer.encode("\ud800")
+
+
+def test_what_needs_the_same_numbers_to_the_last_bit_is_refused(remote):
+    with pytest.raises(CompressionError, match="on a server"):
+        compress(remote, RemoteTokenizer(remote.engine), b"Once upon a time")
 
 
 def test_a_full_context_is_told_before_the_server_is_asked(remote):
