@@ -31,6 +31,7 @@ def open_session(
     slide: bool = False,
     longest: int = MAX_TOKENS,
     n_candidates: int = N_CANDIDATES,
+    end_token: int | None = None,
 ) -> bool:
     """Start the session afresh if model, beginning or seed have changed; return whether they had.
 
@@ -40,6 +41,7 @@ def open_session(
         model: what is stepped, if that is not the trained model itself.
         longest: most tokens of what has an end of its own, BOS counted.
         n_candidates: of the likeliest tokens, what every decision keeps.
+        end_token: what ends it, if that is not the tokenizer's own.
 
     Raises:
         PlaygroundError: the beginning cannot be read by this model.
@@ -53,7 +55,8 @@ def open_session(
         with turn():
             session.stepper = Stepper(
                 model or loaded.model, loaded.card.name, prompt,
-                seed=lane.seed, eos_token=tokenizer.eos_token, slide=slide,
+                seed=lane.seed, slide=slide,
+                eos_token=tokenizer.eos_token if end_token is None else end_token,
                 tokenizer=tokenizer, longest=longest, n_candidates=n_candidates,
             )  # fmt: skip
         session.identity, session.problem = identity, ""

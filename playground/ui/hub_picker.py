@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 from huggingface_hub import constants
+from streamlit.errors import StreamlitAPIException
 
 from playground.data.hub import NAME, PREFIX, parse_address
 from playground.errors import PlaygroundError
@@ -42,7 +43,6 @@ class HubSession:
     download: Download | None = None
     problem: str = ""  # of the last action, shown until the next one
     linked: str = ""  # the model that the link named, once it has been seen to
-    pinned: str = ""  # name of the model that the address bar shall say in the next run
 
 
 def hub_is_on() -> bool:
@@ -90,9 +90,6 @@ def _cards_here(root: str) -> dict[str, ModelCard]:
 
 def _follow_link(session: HubSession, cards: dict[str, ModelCard]) -> None:
     """See to a link that names a model of the Hub: choose it, or offer to fetch it."""
-    if session.pinned:  # the address bar is told in the run after the widget was first drawn
-        state.set_widget("model", session.pinned)
-        session.pinned = ""
     linked = st.query_params.get("model", "")
     if not linked.startswith(PREFIX) or linked in cards or linked == session.linked:
         return
@@ -104,8 +101,12 @@ def _follow_link(session: HubSession, cards: dict[str, ModelCard]) -> None:
         return
     here = [card for card in cards if card.startswith(f"{PREFIX}{name}@")]
     if here and revision is None:  # what is here, whatever the newest is by now
-        state.set_widget("model", here[0])
-        session.pinned = here[0]
+        try:
+            st.query_params["model"] = here[0]
+        except StreamlitAPIException:  # the widget was drawn before: a link within the page
+            state.set_widget("model", here[0])
+            return
+        st.rerun()  # before any widget is drawn, so that each begins as the link says
     elif not hub_is_on():
         state.tell(f"The link names the model “{linked[:120]}”, which is not here, and nothing is "
                    "fetched on this server. The default is shown instead.")  # fmt: skip

@@ -17,6 +17,8 @@ class Beginning:
     identity: Hashable  # all that the tokens depend on besides the tokenizer
     text: str  # what the visitor wrote
     tokens: Callable[[], Sequence[int]]  # BOS left out; raises PromptError where it cannot be read
+    end_token: int | None = None  # what ends the text, where it is not the tokenizer's own
+    is_chat: bool = False  # special tokens stand among the others
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def section(setting: TextSetting) -> None:
     try:
         actions.open_session(
             session, loaded, setting.begin.identity, setting.begin.tokens, lane,
-            model=setting.model, slide=setting.slide,
+            model=setting.model, slide=setting.slide, end_token=setting.begin.end_token,
         )  # fmt: skip
     except PlaygroundError as error:
         st.error(plain(str(error)))

@@ -7,6 +7,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from playground.data.hub import PREFIX
 from playground.errors import PlaygroundError, PromptError
 from playground.inspection.tokenization import Cut, cut, side_by_side
 from playground.registry import ModelCard
@@ -15,7 +16,7 @@ from playground.ui.components import source
 from playground.ui.controls import MAX_PROMPT, name_strangers, plain
 from playground.ui.inside_data import table_csv
 from playground.ui.text_setting import TextSetting
-from playground.ui.tokenizer_view_data import boxes, table, tokenizer_of_card
+from playground.ui.tokenizer_view_data import boxes, cut_tokens, table, tokenizer_of_card
 
 NONE = "none"
 TABLE_ROWS = 5000  # more are in the file
@@ -55,22 +56,35 @@ def section(setting: TextSetting, cards: dict[str, ModelCard]) -> None:
                               help="The tokenizer of another model, on the same text.")  # fmt: skip
         ids = st.toggle("Show the numbers", True, key="cut_ids")
     try:
+        is_chat = setting.begin.is_chat and not own
         text = own or setting.begin.text
+        if is_chat:  # as it is read: the template's special tokens among the others
+            read = cut_tokens(loaded.tokenizer, setting.begin.tokens())
+            text = read.text
         if len(text) > MAX_PROMPT:
             raise PromptError(f"The text has {len(text):,} characters; at most {MAX_PROMPT:,} are "
                               "cut here. Shorten it.")  # fmt: skip
         if beside == NONE:
-            cuts = {loaded.card.name: cut(loaded.tokenizer, text)}
+            cuts = {title_of(loaded.card): read if is_chat else cut(loaded.tokenizer, text)}
             agreement = None
         else:
             second = _tokenizer(beside, str(cards[beside].folder), cards[beside])
+            if is_chat:
+                st.caption("The words of the chat alone are compared: special tokens are the "
+                           "model's own.")  # fmt: skip
             both = side_by_side(loaded.tokenizer, second, text)
-            cuts = {loaded.card.name: both.a, beside: both.b}
+            cuts = {title_of(loaded.card): both.a, title_of(cards[beside]): both.b}
             agreement = both.agreement
     except PlaygroundError as error:
         st.error(plain(str(error)))
         return
     _draw(setting, cuts, agreement, ids)
+
+
+def title_of(card: ModelCard) -> str:
+    """Return the name of a model; of one of the Hub with the beginning of its commit alone."""
+    name, at, commit = card.name.removeprefix(PREFIX).partition("@")
+    return f"{name}{at}{commit[:7]}"
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -96,14 +110,14 @@ def _draw(setting: TextSetting, cuts: dict[str, Cut], agreement: float | None, i
 
 
 def _figures(found: Cut) -> None:
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         for label, value, told in (
             ("Tokens", f"{len(found.pieces):,}", "The start token is not counted."),
             ("Characters", f"{len(found.text):,}", f"{found.num_bytes:,} bytes in UTF-8."),
-            ("Characters a token", f"{found.characters_per_token:.2f}",
+            ("… a token", f"{found.characters_per_token:.2f}",
              f"{found.bytes_per_token:.2f} bytes a token. The more, the further a context of so "
              "many tokens reaches, and the fewer steps a text takes."),
-            ("Parts of characters", f"{found.parts:,}",
+            ("Bytes alone", f"{found.parts:,}",
              "Tokens that are bytes of a character which has no token of its own."),
         ):  # fmt: skip
             st.metric(label, value, width="content", help=told)

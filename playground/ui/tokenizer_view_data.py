@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from playground.checkpoints import read_config, tokenizer_of
@@ -22,6 +25,23 @@ def tokenizer_of_card(card: ModelCard) -> Any:
     if (card.folder / "tokenizer.json").is_file():
         return PretrainedTokenizer.from_folder(card.folder, MAX_VOCAB)
     return tokenizer_of(read_config(card.folder).get("tokenizer") or {"type": None})
+
+
+def cut_tokens(tokenizer: Any, tokens: Sequence[int]) -> Cut:
+    """Return tokens as pieces of the text that they spell; special ones stand for none of it."""
+    spelled = [tokenizer.token_bytes(token) for token in tokens]
+    text = b"".join(spelled).decode(errors="replace")
+    ends = list(accumulate(len(character.encode()) for character in text))  # in bytes
+    pieces, before = [], 0
+    for token, data in zip(tokens, spelled, strict=True):
+        after = before + len(data)
+        start, end = bisect_right(ends, before), bisect_left(ends, after) + 1 if data else 0
+        first = ends[start - 1] if start else 0
+        is_part = bool(data) and (first != before or after not in ends[start:end])
+        pieces.append(CutPiece(token, tokenizer.label(token), start, end if data else start,
+                               len(data), is_part, tokenizer.is_special(token)))  # fmt: skip
+        before = after
+    return Cut(text, tuple(pieces))
 
 
 def kind_of(piece: CutPiece) -> str:
