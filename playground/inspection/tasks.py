@@ -86,7 +86,7 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 _WORDS = "house tree river stone bread light water night king son earth city gate field horse sword"
 _LETTERS = "abcdefghijklmnopqrstuvw"
-_SPOKEN = "man lord god earth people children land father hand heart word house day city king"
+_SPOKEN = "man son lord god earth people children land father hand heart word house day city king"
 
 TASKS: dict[str, Task] = {
     task.name: task

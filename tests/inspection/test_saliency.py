@@ -1,5 +1,7 @@
 """The gradient of a decision by its prefix: against differences, masks, and the classes told."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -117,3 +119,19 @@ def test_an_older_beginning_is_told_as_nothing():
     found = saliency(model, prefix, 3, 100)
     assert found.shape == (900,)
     assert not found[1:641].any()
+
+
+def test_times_the_input_it_is_a_directional_derivative():
+    """Its sum is the derivative by the length of all embeddings, so it has a sign."""
+    model = transformer()
+    prefix = prefix_of(model, 12)
+    found = saliency(model, prefix, 3, times_input=True)
+    embedded = model.embed(torch.tensor([prefix])).double()
+    double = copy.deepcopy(model).double()
+
+    def logprob(scale):
+        return float(double.forward_embedded(scale * embedded)[0, -1].log_softmax(-1)[3])
+
+    slope = (logprob(1 + 1e-6) - logprob(1 - 1e-6)) / 2e-6
+    assert found.sum() == pytest.approx(slope, rel=1e-3)
+    assert found.min() < 0 < found.max()
