@@ -221,7 +221,7 @@ def remote_card() -> ModelCard | None:
     if settings is None:
         return None
     name = f"remote:{known}" if known else "remote"
-    summary = "Computed by a model server, which tells the likeliest tokens of every position."
+    summary = "Its weights are on a server, which answers token by token."
     return ModelCard(
         name, f"Remote: {known or 'a model server'}", "text", summary,
         "The capital of France is", ROOT / name, settings,
