@@ -1,4 +1,4 @@
-"""The command line: python -m playground {models,warm-up,decode,compare,compress,decompress}.
+"""The command line: python -m playground {models,warm-up,decode,compare,…}.
 
 Both draw from the stream that the pages draw from: `decode` prints a text as it is decided, or
 its whole Trace as JSON; `compare` prints one row of figures a lane. Of pictures both write a
@@ -17,9 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from playground.checkpoints import load, read_config
-from playground.commands import compression, media
+from playground.checkpoints import read_config
+from playground.commands import compression, media, publish
 from playground.comparison import MAX_SPECS, Comparison, LaneResult, Real, kind_of
+from playground.data.hub import PREFIX
 from playground.decoding.kinds import Parameter
 from playground.decoding.presets import PICTURE_PRESETS, PRESETS, SOUND_PRESETS
 from playground.decoding.processors import (
@@ -33,9 +34,13 @@ from playground.decoding.spec import COMBINATIONS, MAX_SAMPLES, LaneSpec, specs_
 from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import check_device
 from playground.errors import ConfigError, DataError, PlaygroundError
+from playground.hub.load import is_pretrained, load
 from playground.models.base import warm_up
+from playground.models.remote import RemoteModel
 from playground.registry import ModelCard, available
+from playground.tokenizers.remote import RemoteTokenizer
 
+MODEL_HELP = "a model's name, a checkpoint's folder, or hub:owner/name[@revision]"
 ORDERS = {"transformers": TRANSFORMERS_ORDER, "llama.cpp": LLAMA_CPP_ORDER}
 
 
@@ -52,7 +57,9 @@ def cards() -> dict[str, ModelCard]:
 
 
 def folder_of(name: str) -> Path:
-    """Return the checkpoint that a name or a path means."""
+    """Return the folder that a name, a path or hub:owner/name means; that one may be fetched."""
+    if name.startswith(PREFIX):
+        return publish.bring(name)
     card = cards().get(name)
     return card.folder if card else Path(name)
 
@@ -62,8 +69,13 @@ def loader(device: str):
 
     @lru_cache(maxsize=4)
     def load_by_name(name: str) -> Loaded:
+        card = cards().get(name)
+        if card is not None and card.remote is not None:
+            model = RemoteModel.connect(card.remote)
+            return Loaded(model, RemoteTokenizer(model.engine), {})
         folder = folder_of(name)
-        return Loaded(*load(folder, device), read_config(folder).get("info") or {})
+        info = {} if is_pretrained(folder) else read_config(folder).get("info") or {}
+        return Loaded(*load(folder, device), info)
 
     return load_by_name
 
@@ -108,11 +120,12 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--second", default="", help="second model for the lanes that need one")
     many.add_argument("--json", action="store_true", help="one JSON line a lane")
     compression.add_to(commands)
+    publish.add_to(commands)
     return top
 
 
 def _common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", required=True, help="a model's name, or a checkpoint's folder")
+    command.add_argument("--model", required=True, help=MODEL_HELP)
     command.add_argument("--prompt", default="", help="what the text begins with")
     command.add_argument(
         "--max-new-tokens",
@@ -316,9 +329,12 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"{card.name}\t{card.title}")
         elif given.command == "warm-up":
             for card in cards().values():
-                warm_up(load(card.folder)[0])
+                if card.remote is None:
+                    warm_up(load(card.folder)[0])
         elif given.command in ("compress", "decompress"):
             compression.run(given, loader("cpu"))
+        elif given.command in ("push", "pull"):
+            publish.run(given, folder_of)
         else:
             {"decode": decode, "compare": compare}[given.command](given)
     except PlaygroundError as error:

@@ -30,6 +30,7 @@ from playground.errors import DataError
 PREFIX = "hub:"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # git's of a small file, sha256 of a large one
 MAX_REVISION = 200  # characters
 SECONDS = 10  # to wait for the next part of an answer
 WHOLE_SECONDS = 20  # to wait for all of an answer

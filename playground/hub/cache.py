@@ -57,6 +57,11 @@ def blob_of(name: str, digest: str) -> Path:
     return storage_of(name) / "blobs" / digest
 
 
+def part_of(blob: Path) -> Path:
+    """Return where what has arrived of a blob is kept until it is whole."""
+    return blob.with_name(f"{blob.name}.incomplete")
+
+
 def commit_of(name: str, revision: str | None) -> str | None:
     """Return the commit that a branch or tag was when it was last fetched."""
     revision = revision or constants.DEFAULT_REVISION

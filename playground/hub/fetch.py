@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from huggingface_hub.file_download import repo_folder_name
 
-from playground.data.hub import Repository, UnreachableError, explained
+from playground.data.hub import DIGEST, Repository, UnreachableError, explained
 from playground.errors import DataError
 from playground.hub import cache
 from playground.hub.plan import Plan
@@ -32,7 +31,6 @@ SILENCE_S = 30.0  # without a byte: then it is given up
 WAIT_S = 10.0  # for the next bytes, before the Hub is asked anew for the rest
 PAUSE_S = 1.0  # before it is asked anew
 TELL_S = 0.05  # between two reports
-DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # git's of small files, sha256 of large ones
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WAIT_FOR_LOCK_S = 0.5
 
@@ -102,12 +100,14 @@ def _fetch_file(
     blob = cache.blob_of(repository.name, digest)
     if blob.is_file() and blob.stat().st_size == size:
         return
-    part = blob.with_name(f"{digest}.incomplete")
-    folder = repo_folder_name(repo_id=repository.name, repo_type=repository.kind)
-    lock = Path(constants.HF_HUB_CACHE) / ".locks" / folder / f"{digest}.lock"
-    with explained(repository.kind, repository.name, repository.commit):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        blob.parent.mkdir(parents=True, exist_ok=True)
+    part = cache.part_of(blob)
+    name = repo_folder_name(repo_id=repository.name, repo_type=repository.kind)
+    lock = Path(constants.HF_HUB_CACHE) / ".locks" / name / f"{digest}.lock"
+    for folder in (lock.parent, blob.parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(repository, file, error) from error
     held = FileLock(lock, mode=0o664)  # the same that the client takes
     while True:
         if stopped():
@@ -124,10 +124,7 @@ def _fetch_file(
             os.replace(part, blob)
     except OSError as error:
         if error.errno not in FULL:
-            raise DataError(
-                f"{file} of {repository.title} cannot be written ({error.strerror or error}). Let "
-                "HF_HOME name a folder that can be written to."
-            ) from error
+            raise _unwritable(repository, file, error) from error
         part.unlink(missing_ok=True)
         raise DataError(
             f"The disk is full: {file} of {repository.title} has {size / 2**20:,.0f} MB. What had "
@@ -151,6 +148,7 @@ def _receive(
         here = out.seek(0, os.SEEK_END)
         if here > size:
             here = _restart(out)
+        most = here  # what it gets again is no progress
         while here < size:
             before, error = here, None
             try:
@@ -159,7 +157,9 @@ def _receive(
                         here = _restart(out)
                     for chunk in response.iter_raw():
                         out.write(chunk)
-                        here, heard = here + len(chunk), time.monotonic()
+                        here += len(chunk)
+                        if here > most:
+                            most, heard = here, time.monotonic()
                         if here > size:
                             _restart(out)
                             raise _wrong(repository, f"{file} is longer than listed")
@@ -215,6 +215,13 @@ def _silent(
         f"{file} of {repository.title} stopped arriving: no byte in {SILENCE_S:g} seconds ({why})."
         f" {here / 2**20:,.1f} of {size / 2**20:,.1f} MB are kept; check the network and try again,"
         " and it goes on from there."
+    )
+
+
+def _unwritable(repository: Repository, file: str, error: OSError) -> DataError:
+    return DataError(
+        f"{file} of {repository.title} cannot be written ({error.strerror or error}). Let HF_HOME "
+        "name a folder that can be written to."
     )
 
 

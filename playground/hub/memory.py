@@ -55,10 +55,16 @@ def check_room(title: str, needed: int, device: str = "cpu") -> None:
     free = available(device)
     if needed > free * SHARE:
         raise CheckpointError(
-            f"{title} takes {needed / GB:.2f} GB of memory (parameters x bytes of each x "
-            f"{OVERHEAD:g}); {free / GB:.2f} GB are free here, of which {SHARE:.0%} are used. "
+            f"{title} takes {told(needed)} of memory (parameters x bytes of each x "
+            f"{OVERHEAD:g}); {told(free)} are free here, of which {SHARE:.0%} are used. "
             "Choose a smaller model, or close what else is running."
         )
+
+
+def told(num_bytes: float) -> str:
+    """Return a size as a person reads it."""
+    large = num_bytes >= GB / 10
+    return f"{num_bytes / GB:.2f} GB" if large else f"{num_bytes / 2**20:.2f} MB"
 
 
 def _physical(line: str, name: str) -> int:

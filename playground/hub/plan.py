@@ -9,7 +9,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from playground.data.hub import COMMIT, Repository, UnreachableError, find, parse_address
+from playground.data.hub import COMMIT, DIGEST, Repository, UnreachableError, find, parse_address
 from playground.errors import DataError
 from playground.hub import cache, memory
 from playground.hub.architecture import count
@@ -75,7 +75,7 @@ def plan(address: str) -> Plan:
     held = wanted(source)
     parameters, memory_bytes = _weigh(held, source)
     sizes = {file: source.sizes[file] for file in held.files}
-    missing = sum(size for file, size in sizes.items() if not _is_here(repository, file))
+    missing = sum(size - _bytes_here(repository, file, size) for file, size in sizes.items())
     found = Plan(
         repository, held.architecture, held.kind, held.files, sum(sizes.values()), memory_bytes,
         missing, parameters, revision,
@@ -108,9 +108,16 @@ def _weigh(held: Wanted, source: Source) -> tuple[int, int]:
     return parameters, needed
 
 
-def _is_here(repository: Repository, file: str) -> bool:
+def _bytes_here(repository: Repository, file: str, size: int) -> int:
+    """Return how much of a file is in the cache: all of it, what has arrived so far, or nothing."""
     digest = repository.hashes.get(file) or ""
-    return bool(digest) and cache.blob_of(repository.name, digest).is_file()
+    if not DIGEST.fullmatch(digest):
+        return 0
+    blob = cache.blob_of(repository.name, digest)
+    for path in (blob, cache.part_of(blob)):
+        if path.is_file():
+            return min(path.stat().st_size, size)
+    return 0
 
 
 def _check_size(found: Plan) -> None:
@@ -119,8 +126,8 @@ def _check_size(found: Plan) -> None:
     most = limit_bytes()
     if found.missing_bytes > most:
         raise DataError(
-            f"The {len(found.files)} files of {title} have {found.num_bytes / 2**30:.2f} GB; at "
-            f"most {most / 2**30:g} GB are fetched ({LIMIT}). Choose a smaller one, or raise it."
+            f"The files of {title} to fetch have {memory.told(found.missing_bytes)}; at "
+            f"most {memory.told(most)} are fetched ({LIMIT}). Choose a smaller one, or raise it."
         )
     place = Path(constants.HF_HUB_CACHE)
     while not place.exists() and place != place.parent:
@@ -128,8 +135,8 @@ def _check_size(found: Plan) -> None:
     free = shutil.disk_usage(place).free
     if found.missing_bytes and found.missing_bytes + SPARE > free:
         raise DataError(
-            f"The disk has {free / 2**30:.2f} GB free, and {title} takes "
-            f"{found.missing_bytes / 2**30:.2f} GB (and {SPARE / 2**30:g} GB are left free). Make "
+            f"The disk has {memory.told(free)} free, and {title} takes "
+            f"{memory.told(found.missing_bytes)} (and {memory.told(SPARE)} are left free). Make "
             "room, choose a smaller one, or let HF_HOME name a larger disk."
         )
 

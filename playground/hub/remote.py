@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import httpx2
-from huggingface_hub import hf_hub_url
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub import constants, hf_hub_url
+from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from playground.data.hub import SECONDS, Repository, explained, in_time
 
@@ -51,6 +55,33 @@ class Remote:
         return bytes(data[: stop - start])
 
 
+@cache
+def _client() -> httpx2.Client:
+    """Return the client that reads files.
+
+    Not the one that the Hub's own library shares: that is closed under everybody's hands when one
+    of its requests cannot connect.
+    """
+    client = httpx2.Client(follow_redirects=True)
+    atexit.register(client.close)
+    return client
+
+
+def ask(path: str, params: dict[str, Any], seconds: float) -> Any:
+    """Return the JSON that the Hub answers to a question, asked once."""
+    _check_online(path)
+    headers = build_hf_headers()
+    url = f"{constants.ENDPOINT}{path}"
+    response = _client().get(url, params=params, headers=headers, timeout=seconds)
+    hf_raise_for_status(response)
+    return response.json()
+
+
+def _check_online(path: str) -> None:
+    if constants.is_offline_mode():
+        raise OfflineModeIsEnabled(f"{path} is not asked for: HF_HUB_OFFLINE is set.")
+
+
 @contextmanager
 def opened(
     repository: Repository,
@@ -64,11 +95,12 @@ def opened(
     Who has logged in is known to the Hub, and not to where the Hub sends the client for the
     bytes: the client leaves its token out there.
     """
+    _check_online(file)
     headers = build_hf_headers() | {"Accept-Encoding": "identity"}
     if start or stop is not None:
         headers["Range"] = f"bytes={start}-" + (str(stop - 1) if stop is not None else "")
     url = hf_hub_url(repository.name, file, repo_type=repository.kind, revision=repository.commit)
-    with get_session().stream("GET", url, headers=headers, timeout=seconds) as response:
+    with _client().stream("GET", url, headers=headers, timeout=seconds) as response:
         if response.status_code >= 400:
             response.read()  # what it says goes into the message
         hf_raise_for_status(response)

@@ -117,7 +117,7 @@ def load_model(card: ModelCard, device: str = "cpu") -> Loaded:
             loaded = _load_remote(repr(card.remote), card.remote, card)
         return loaded
     files = [card.folder / "config.json", *card.folder.glob("*.safetensors")]
-    written = max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
+    written = tuple(file.stat().st_mtime_ns for file in sorted(files) if file.exists())
     key = (card.name, str(card.folder), device, written)
     if key in MODELS:
         return MODELS.get(key, lambda: 0, lambda: _load(card, device))
@@ -125,7 +125,7 @@ def load_model(card: ModelCard, device: str = "cpu") -> Loaded:
         loaded = MODELS.get(
             key, lambda: needed_bytes(card.folder, device), lambda: _load(card, device)
         )
-    MODELS.drop(lambda other: other[:3] == key[:3] and other[3] < written)
+    MODELS.drop(lambda other: other[:3] == key[:3] and other != key)
     return loaded
 
 

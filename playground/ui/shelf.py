@@ -74,14 +74,17 @@ class Shelf(Generic[T]):
     def make_room(self, need: int, keep: Hashable = None) -> None:
         """Let go of what was not used for the longest until `need` more bytes fit."""
         with self._guard:
-            for key in list(self._kept):
+            before = len(self._kept)
+            for key in [key for key in self._kept if key != keep]:
                 total = sum(kept.num_bytes for kept in self._kept.values())
-                fits = total + need <= self.budget() and len(self._kept) + (need > 0) <= self.most
-                if fits and (not need or need <= self.free()):
+                if total + need <= self.budget() and len(self._kept) + (need > 0) <= self.most:
                     break
-                if key != keep:
-                    del self._kept[key]
-                    _collect()  # or `free` would not tell
+                del self._kept[key]
+            if len(self._kept) < before:
+                _collect()
+            while need > self.free() and self._kept:
+                self._kept.popitem(last=False)
+                _collect()  # or `free` would not tell
 
     def drop(self, is_old: Callable[[Hashable], bool]) -> None:
         """Let go of every value whose key is old."""
