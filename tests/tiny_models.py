@@ -36,6 +36,25 @@ GEMMA = HEADS_OF_8 | {"sliding_window": WINDOW, "query_pre_attn_scalar": 8}
 NEOX = {k: v for k, v in LLAMA.items() if k != "num_key_value_heads"}
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 GPT2 = {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": CONTEXT_LENGTH}
+WINDOWS = {  # every other layer
+    "num_hidden_layers": 4,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "sliding_window": WINDOW,
+}
+DELTA = {
+    "linear_num_value_heads": 4,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
+MLA = {  # keys and values of other sizes, from one low-rank projection
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 8,
+    "q_lora_rank": 8,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+}
 SSM = {"hidden_size": 32, "num_hidden_layers": 3, "state_size": 4}
 
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {  # name: class of the config, sizes
@@ -131,6 +150,41 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {  # name: class of the config,
             "lru_width": 32,
             "attention_window_size": WINDOW,
         },
+    ),
+    "deepseek_v3": (
+        "DeepseekV3Config",
+        LLAMA
+        | MLA
+        | {"n_routed_experts": 4, "n_group": 2, "topk_group": 1, "num_experts_per_tok": 2}
+        | {"moe_intermediate_size": 16, "first_k_dense_replace": 1},
+    ),
+    "llama4": (
+        "Llama4TextConfig",
+        HEADS_OF_8
+        | {"intermediate_size_mlp": 48, "num_local_experts": 2, "num_experts_per_tok": 1}
+        | {"attention_chunk_size": WINDOW},
+    ),
+    "gemma4": (  # heads of other sizes where a layer sees everything
+        "Gemma4TextConfig",
+        HEADS_OF_8
+        | WINDOWS
+        | {"global_head_dim": 16, "num_kv_shared_layers": 0}
+        | {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCAB_SIZE},
+    ),
+    "qwen3_next": (
+        "Qwen3NextConfig",
+        HEADS_OF_8
+        | DELTA
+        | {"num_hidden_layers": 4, "num_experts": 4, "num_experts_per_tok": 2}
+        | {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16},
+    ),
+    "lfm2": ("Lfm2Config", LLAMA | {"layer_types": ["conv", "full_attention", "conv"]}),
+    "jamba": (
+        "JambaConfig",
+        LLAMA
+        | {"num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1}
+        | {"num_experts": 2, "num_experts_per_tok": 1, "mamba_d_state": 4, "mamba_dt_rank": 4}
+        | {"use_mamba_kernels": False},
     ),
     "falcon_h1": (
         "FalconH1Config",

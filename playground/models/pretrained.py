@@ -74,7 +74,7 @@ class PretrainedLM(nn.Module):
         self.reads_chunks = True  # behind a memory; else one token at a time
         self.norm_name: str | None = None
         abilities = probe(self)
-        if self.shape is None and "attends" not in abilities:
+        if self.memory_name and self.shape is None and "attends" not in abilities:
             self.context_length = None  # a recurrence has no positions to run out of
         self.__class__ = _class_with(abilities)
 

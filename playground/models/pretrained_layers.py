@@ -52,7 +52,7 @@ def noting_final_norm(inner: PreTrainedModel) -> Iterator[Callable[[], str | Non
     It is called many names (norm, ln_f, final_layer_norm, norm_f ...); what it is known by is that
     its output is what the unembedding reads. None if there is no such module.
     """
-    base, outputs, last = inner.base_model, {}, []
+    outputs, last = {}, []
 
     def note(module: nn.Module, inputs: tuple, output: Any, name: str) -> None:
         if isinstance(output, Tensor) and inputs and isinstance(inputs[0], Tensor):
@@ -64,13 +64,13 @@ def noting_final_norm(inner: PreTrainedModel) -> Iterator[Callable[[], str | Non
                 return name
         return None
 
-    blocks = {id(x) for m in base.modules() if isinstance(m, nn.ModuleList) for x in m.modules()}
+    blocks = {id(x) for m in inner.modules() if isinstance(m, nn.ModuleList) for x in m.modules()}
     unembedding = inner.get_output_embeddings()
     hooks = [unembedding.register_forward_pre_hook(lambda module, inputs: last.append(inputs[0]))]
     hooks += [
-        module.register_forward_hook(partial(note, name=f"{inner.base_model_prefix}.{name}"))
-        for name, module in base.named_modules()
-        if name and id(module) not in blocks
+        module.register_forward_hook(partial(note, name=name))
+        for name, module in inner.named_modules()
+        if name and module is not unembedding and id(module) not in blocks
     ]
     try:
         yield name_of_norm
@@ -113,5 +113,7 @@ class _Passed:
 def head_of(inner: PreTrainedModel, normed: Tensor) -> Tensor:
     """Return the logits (1, N, V) of normed hidden states (1, N, C), as `inner` makes them."""
     behind = copy.copy(inner)  # weights and all settings are shared
-    behind._modules = inner._modules | {inner.base_model_prefix: _Through(inner.base_model)}
+    table = inner.get_input_embeddings()
+    name = next(n for n, child in inner.named_children() if table in child.modules())
+    behind._modules = inner._modules | {name: _Through(inner._modules[name])}
     return behind(inputs_embeds=normed, use_cache=False).logits
