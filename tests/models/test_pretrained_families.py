@@ -1,4 +1,4 @@
-"""Thirty architectures of `transformers`, tiny and random, each against transformers itself."""
+"""Some forty architectures of `transformers`, tiny and random, each against transformers itself."""
 
 from functools import cache
 
