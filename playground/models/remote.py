@@ -65,6 +65,7 @@ class RemoteModel(nn.Module):
         self.engine = engine
         self.vocab_size, self.context_length = engine.vocab_size, engine.context_length
         self.rest_token = engine.rest_token  # None: the server lists all tokens
+        self.n_listed = engine.n_listed
         special = (self.rest_token, None if engine.has_bos else engine.bos_token)
         self.excluded = tuple(token for token in special if token is not None)
         self.most_positions = None if engine.has_echo else MOST_POSITIONS

@@ -138,12 +138,13 @@ def strip_data(written: dict, color: str, cursor: int, first: int = 1, weights=N
 def candidates(session: Session, loaded: Loaded, lane: Lane, step: Step) -> None:
     """Draw the distribution at the cursor through every processor; a click takes a token."""
     label = loaded.tokenizer.label
+    count = getattr(loaded.model, "n_listed", loaded.model.vocab_size)
     verb = "would be taken" if session.stepper.at_end else "was taken"
     rows = charts.candidate_rows(step, label)
     data = charts.candidate_bars(rows, step.stages) | {
         "title": f"What can come at position {step.position}",
         "facts": f"{label(step.token)} {verb}: probability {math.exp(step.logprob):.2%}, "
-        f"rank {step.rank} of {loaded.model.vocab_size}\nentropy {step.entropy_bits:.2f} bits, "
+        f"rank {step.rank} of {count}\nentropy {step.entropy_bits:.2f} bits, "
         f"{step.kept} token{'s' if step.kept != 1 else ''} possible",
         "alt": f"Probabilities of the next token; the most likely is {rows[0]['name']}, "
         f"{rows[0]['probability']:.0%}",
