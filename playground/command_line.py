@@ -37,7 +37,7 @@ from playground.errors import ConfigError, DataError, PlaygroundError
 from playground.hub.load import is_pretrained, load
 from playground.models.base import warm_up
 from playground.models.remote import RemoteModel
-from playground.registry import ModelCard, available
+from playground.registry import ModelCard, available, remote_card
 from playground.tokenizers.remote import RemoteTokenizer
 
 MODEL_HELP = "a model's name, a checkpoint's folder, or hub:owner/name[@revision]"
@@ -69,8 +69,7 @@ def loader(device: str):
 
     @lru_cache(maxsize=4)
     def load_by_name(name: str) -> Loaded:
-        card = cards().get(name)
-        if card is not None and card.remote is not None:
+        if name.startswith("remote") and (card := remote_card()) is not None and card.remote:
             model = RemoteModel.connect(card.remote)
             return Loaded(model, RemoteTokenizer(model.engine), {})
         folder = folder_of(name)
