@@ -10,7 +10,7 @@ import streamlit as st
 from playground.tokenizers.audio import to_flac
 from playground.traces import metrics
 from playground.traces.trace import Step
-from playground.ui import audio_actions, audio_looks, views
+from playground.ui import audio_actions, audio_looks, inside, views
 from playground.ui.audio_setting import AudioSetting
 from playground.ui.audio_state import AudioSession
 from playground.ui.controls import name_strangers
@@ -209,6 +209,7 @@ def downloads(setting: AudioSetting, session: AudioSession, step: Step | None) -
 
 def details(setting: AudioSetting, session: AudioSession, step: Step | None) -> None:
     """Draw what hides in expanders; what is closed costs nothing."""
+    inside.section(session, setting.loaded, step, "audio")
     with st.expander("Distributions over the last milliseconds", key="heat_open",
                      on_change="rerun") as part:  # fmt: skip
         if part.open:

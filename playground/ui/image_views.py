@@ -10,7 +10,7 @@ from playground.tokenizers.clusters import ClusterTokenizer
 from playground.tokenizers.image import ImageTokenizer
 from playground.traces import metrics
 from playground.traces.trace import Step
-from playground.ui import image_actions, image_files, image_looks, views
+from playground.ui import image_actions, image_files, image_looks, inside, views
 from playground.ui.image_setting import ImageSetting
 from playground.ui.image_state import ImageSession
 from playground.ui.kept_state import Record
@@ -218,6 +218,7 @@ def downloads(setting: ImageSetting, session: ImageSession, step: Step | None) -
 
 def details(setting: ImageSetting, session: ImageSession, step: Step | None) -> None:
     """Draw what hides in expanders; what is closed costs nothing."""
+    inside.section(session, setting.loaded, step, "image")
     with st.expander("Branches: keep, compare, go back to", key="branches_open",
                      on_change="rerun") as part:  # fmt: skip
         if part.open:

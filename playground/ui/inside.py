@@ -21,6 +21,10 @@ from playground.ui.inside_views import Seen
 from playground.ui.resources import Loaded
 from playground.ui.state import Session
 
+ELSEWHERE = {  # where pictures and sounds have what a text has here
+    "image": "Attention and gradient are laid over the picture, above.",
+    "audio": "Attention and gradient are marked on the wave, above.",
+}
 TITLE = "Look inside: what it read and what each layer already believes"
 KEY = "inside_open"
 
@@ -34,7 +38,7 @@ class Lens:
     lacks: str  # of a model that cannot be looked at so
     says: str
     draw: Callable[[Seen], None]
-    elsewhere: str = ""  # where pictures and sounds have it: over themselves
+    text_only: bool = False  # pictures and sounds have it over themselves, or not at all
 
 
 LENSES = (
@@ -48,13 +52,13 @@ LENSES = (
         "Attention", has_attention, "it has no attention",
         "What each head reads to decide what comes next. It does not say what is used of it: "
         "other weights often give the same prediction (Jain & Wallace 2019).",
-        inside_views.attention, elsewhere="above",
+        inside_views.attention, text_only=True,
     ),
     Lens(
         "What mattered", can_be_differentiated, "counts have no gradient",
         "How strongly a small change of each token would change log p of the choice. Where the "
         "model is certain anyway it is small everywhere, and it says nothing of larger changes.",
-        inside_views.mattered, elsewhere="above",
+        inside_views.mattered, text_only=True,
     ),
     Lens(
         "Layer by layer", has_layers, "it has no layers to read between",
@@ -64,8 +68,8 @@ LENSES = (
     ),
     Lens(
         "Memory", lambda model: True, "",
-        "What the model keeps of the text, and what it weighs. Not its weights, which all visitors "
-        "share, and not the time it takes.",
+        "What the model keeps of what it has read, and what that weighs. Not its own weights, which "
+        "all visitors share, and not the time it takes.",
         inside_memory.memory,
     ),
     Lens(
@@ -78,7 +82,7 @@ LENSES = (
         "Recurrent state", has_internals, "it is not recurrent",
         "What each unit holds over time, and the unit that goes along with a property of the text. "
         "Going along is not using: the best of many units is compared with chance.",
-        inside_memory.recurrent,
+        inside_memory.recurrent, text_only=True,
     ),
 )  # fmt: skip
 
@@ -86,7 +90,7 @@ LENSES = (
 def lenses(model: Any, modality: str = "text") -> list[Lens]:
     """Return the lenses that there are for a model."""
     is_text = modality == "text"
-    return [lens for lens in LENSES if (is_text or not lens.elsewhere) and lens.can(model)]
+    return [lens for lens in LENSES if (is_text or not lens.text_only) and lens.can(model)]
 
 
 def section(session: Session, loaded: Loaded, step: Step | None, modality: str = "text") -> None:
@@ -103,7 +107,9 @@ def _content(session: Session, loaded: Loaded, step: Step | None, modality: str)
         state.forget_widget("lens")  # the last model had another one
     name = st.segmented_control("Lens", list(offered), default=next(iter(offered)), required=True,
                                 key="lens", label_visibility="collapsed")  # fmt: skip
-    others = [lens for lens in LENSES if lens.name not in offered]
+    if modality in ELSEWHERE:
+        st.caption(f":gray[{ELSEWHERE[modality]}]")
+    others = [o for o in LENSES if not (o.text_only and modality in ELSEWHERE)]
     absent = [f"{o.name} ({o.lacks})" for o in others if o.lacks and not o.can(model)]
     if absent:
         st.caption(f":gray[Not for this model: {', '.join(absent)}.]")

@@ -26,7 +26,8 @@ Found = TypeVar("Found")
 
 ARCS = 10  # strongest tokens that an arc leads to
 BINS = 64  # parts of a row that a cell of the grid shows
-COLUMNS = 32  # newest positions in the table of layers
+COLUMNS, LEAST_COLUMNS = 32, 12  # newest positions in the table of layers
+LENS_LOGITS = 25_000_000  # that a table of layers is made of: a second of a core
 MATRIX_SHOWN = 256  # newest tokens of one head's matrix
 START = "start"  # what the strip calls BOS
 GRID_WIDE, GRID_HIGH = 352, 440  # pixels that a grid of heads may take
@@ -51,7 +52,9 @@ def looked(session: Session, what: Hashable, make: Callable[[], Found]) -> Found
 def attention_seen(session: Session) -> Overview:
     """Return where all heads look from the position before the cursor."""
     stepper = session.stepper
-    return looked(session, "attention", lambda: overview(stepper.model, stepper.prefix))
+    return looked(
+        session, "attention", lambda: overview(stepper.model, stepper.prefix, stepper.state)
+    )
 
 
 def chosen_head(session: Session, n_layer: int, n_head: int) -> tuple[int, int] | None:
@@ -231,6 +234,11 @@ def lens_data(
         f"{decided} on it stays with that.",
         "alt": f"{len(layers)} layers by {len(columns)} positions, the last layer at the top",
     }  # fmt: skip
+
+
+def lens_columns(n_layer: int, vocab_size: int) -> int:
+    """Return how many positions are read between layers, fewer of a large vocabulary."""
+    return max(LEAST_COLUMNS, min(COLUMNS, LENS_LOGITS // ((n_layer + 1) * vocab_size)))
 
 
 def layer_names(model: ARModel, count: int) -> list[str]:

@@ -16,7 +16,7 @@ from playground.inspection.recurrent import (
     internals,
     trackers,
 )
-from playground.ui import inside_charts, inside_data, views
+from playground.ui import inside_charts, inside_data, state, views
 from playground.ui.controls import plain
 from playground.ui.inside_components import matrix_map
 from playground.ui.inside_data import looked, pack
@@ -49,12 +49,11 @@ def memory(seen: Seen) -> None:
     else:
         columns[3].metric("any length", size(found.used) if not found.per_token else "grows on")
     rows, growth = memory_rows(found), memory_growth(found, limit)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="inside_memory")
-        told = [GROWS if found.per_token else FIXED, SHARED if found.is_shared else ""]
-        st.caption(" ".join(told))
-    with right:
+    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="inside_memory")
+    st.caption(
+        " ".join([GROWS if found.per_token else FIXED, SHARED if found.is_shared else ""]).strip()
+    )
+    if found.per_token:
         st.vega_lite_chart(
             pd.DataFrame(growth), inside_charts.as_spec(inside_charts.memory_chart([{}])),
             key="inside_growth", width="stretch",
@@ -164,11 +163,19 @@ def _units(
 
 def _tracker(seen: Seen, found: Internals, kind: str, names: list[str]) -> views.Files:
     """Choose a property, and draw the unit that goes along with it best."""
-    asked = st.selectbox("The unit that tracks", list(PROPERTIES), key="inside_property")
     tokenizer = seen.loaded.tokenizer
     tokens = seen.prefix[found.first :]
     pieces = [tokenizer.decode([t]) if found.first + i else "" for i, t in enumerate(tokens)]
-    wanted = at_tokens(PROPERTIES[asked]("".join(pieces)), np.cumsum([len(p) for p in pieces]))
+    ends = np.cumsum([len(piece) for piece in pieces])
+    known = {name: at_tokens(tell("".join(pieces)), ends) for name, tell in PROPERTIES.items()}
+    changing = [name for name, values in known.items() if values.std() > 0]
+    if not changing:
+        st.info("Nothing that could be tracked changes in this text. Take a longer one.")
+        return {}
+    if state.value("inside_property") not in (None, *changing):
+        state.forget_widget("inside_property")  # it is the same everywhere in this text
+    asked = st.selectbox("The unit that tracks", changing, key="inside_property")
+    wanted = known[asked]
 
     def make() -> Trackers:
         return trackers(found.values[kind], wanted)
@@ -194,7 +201,10 @@ def _tracker(seen: Seen, found: Internals, kind: str, names: list[str]) -> views
     )  # fmt: skip
     others = ", ".join(f"{u.unit + 1} of layer {u.layer + 1} ({u.correlation:+.2f})"
                        for u in told.units[1:])  # fmt: skip
-    st.caption(f"Next best: {others}. Chance is the best of all units with the property shifted in "
-               "time.")  # fmt: skip
+    constant = [name for name in PROPERTIES if name not in changing]
+    st.caption(
+        f"Next best: {others}. Chance is the best of all units with the property shifted in time."
+        + (f" The same everywhere in this text: {', '.join(constant)}." if constant else "")
+    )
     files = views.chart_files("Tracker", lambda: inside_charts.tracker_chart(rows, asked))
     return files | {"Tracker (CSV)": ("tracker.csv", lambda: inside_data.table_csv(rows))}

@@ -92,7 +92,8 @@ def attention(seen: Seen) -> None:
         else:
             files = _arcs(seen, found, head)
     views.offer(
-        files | {"All heads (JSON)": ("attention.json", lambda: _attention_json(seen, found))},
+        files
+        | {"All heads (JSON)": ("attention.json", lambda: attention_json(seen, found, seen.label))},
         seen.loaded.card.name,
     )
 
@@ -200,12 +201,12 @@ def _matrix(seen: Seen, head: tuple[int, int]) -> views.Files:
     }
 
 
-def _attention_json(seen: Seen, found: Overview) -> str:
+def attention_json(seen: Seen, found: Overview, label: Callable[[int], str]) -> str:
     window = (seen.prefix[0], *seen.prefix[found.first :])
     return inside_data.plain_json(
         {
             "tokens": list(window),
-            "labels": [START, *(seen.label(t) for t in window[1:])],
+            "labels": [START, *map(label, window[1:])],
             "first_position": found.first,
             "weights": found.row.round(6),
         }
@@ -216,11 +217,15 @@ def layers(seen: Seen) -> None:
     """Draw what each layer finds likeliest, and how a token rises through the layers."""
     prefix, step = seen.prefix, seen.step
 
+    inner, stepper = without_wrappers(seen.model), seen.session.stepper
+
     def make() -> Lens:
-        return logit_lens(seen.model, prefix, step.token, inside_data.COLUMNS)
+        n_layer = len(inside_data.layer_names(inner, 0))
+        newest = inside_data.lens_columns(n_layer, inner.vocab_size)
+        return logit_lens(seen.model, prefix, step.token, newest, stepper.state)
 
     lens = looked(seen.session, ("lens", step.token), make)
-    names = inside_data.layer_names(without_wrappers(seen.model), len(lens.top))
+    names = inside_data.layer_names(inner, len(lens.top))
     last = len(lens.followed) - 1
     chosen = seen.session.seen[1].get("lens_column", last)
     data = inside_data.lens_data(lens, names, seen.label, prefix, chosen)

@@ -16,7 +16,12 @@ function drawArcs(sheet, state) {
   const wide = sheet.clientWidth
   svg.setAttribute("width", wide)
   svg.setAttribute("height", Math.max(1, caret.offsetTop + caret.offsetHeight))
-  const place = (node) => [node.offsetLeft + Math.min(node.offsetWidth, wide) / 2, node.offsetTop + 3]
+  const origin = sheet.getBoundingClientRect()
+  const place = (node) => { // a token that ends a line has a box on the next one too
+    const box = node.getClientRects()[0] ?? origin
+    return [box.left + box.width / 2 - origin.left - sheet.clientLeft,
+      box.top - origin.top - sheet.clientTop + sheet.scrollTop + 3]
+  }
   const from = [caret.offsetLeft, caret.offsetTop + 3]
   while (lines.length > data.arcs.length) lines.pop().remove()
   data.arcs.forEach((position, i) => {
