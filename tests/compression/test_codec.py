@@ -89,7 +89,7 @@ def test_real_sentences_come_back_and_are_smaller(folder):
     text = (folder / "held_out.txt").read_text(encoding="utf-8")[100:300]
     packed = come_back(model, tokenizer, text)
     assert packed.content.raw == text.encode()
-    assert packed.header.payload < 0.6 * len(zlib.compress(text.encode(), 9))
+    assert packed.header.payload < 0.65 * len(zlib.compress(text.encode(), 9))
 
 
 @pytest.mark.parametrize(
