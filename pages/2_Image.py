@@ -7,6 +7,7 @@ from playground.registry import available
 from playground.ui import (
     compression,
     controls,
+    hub_picker,
     image_actions,
     image_completion,
     image_controls,
@@ -21,7 +22,7 @@ controls.page_setup("Image")
 st.title("Pictures, one pixel at a time")
 
 with st.sidebar:
-    cards = available("image")
+    cards = hub_picker.with_hub(available("image"), "image")
     if not cards:
         st.error("There is no image model here. Train one: python -m train.image --help")
         st.stop()

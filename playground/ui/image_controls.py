@@ -10,9 +10,9 @@ from playground.decoding.offered import PICTURES
 from playground.models.conditioned import as_drawn
 from playground.registry import ModelCard
 from playground.tokenizers.image import ImageTokenizer
-from playground.ui import resources
+from playground.ui import hub_picker, resources
 from playground.ui.condition_controls import class_controls
-from playground.ui.controls import model_picker, name_strangers
+from playground.ui.controls import name_strangers
 from playground.ui.image_setting import ImageSetting
 from playground.ui.lane_controls import lane_controls
 
@@ -29,7 +29,7 @@ def setting(cards: dict[str, ModelCard]) -> ImageSetting:
     Raises:
         PlaygroundError: the model cannot be used, or settings do not fit it.
     """
-    card = model_picker(cards)
+    card = hub_picker.picker(cards, "image")
     loaded = resources.load_model(card)
     label, guidance = class_controls(loaded)
     model = as_drawn(loaded.model, loaded.tokenizer.bos_token, label, guidance)
