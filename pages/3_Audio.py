@@ -13,6 +13,8 @@ from playground.ui import (
     audio_likelihood,
     audio_stepping,
     controls,
+    hub_picker,
+    music,
     state,
 )
 
@@ -20,7 +22,7 @@ controls.page_setup("Audio")
 st.title("Sound, one sample at a time")
 
 with st.sidebar:
-    cards = available("audio")
+    cards = hub_picker.with_hub(available("audio"), "audio")
     if not cards:
         st.error("There is no model of sound here. Train one: python -m train.audio --help")
         st.stop()
@@ -29,10 +31,15 @@ with st.sidebar:
     except PlaygroundError as error:
         st.error(controls.plain(str(error)))
         st.stop()
-doing = controls.mode_picker(audio_controls.MODES)
+modes = audio_controls.MODES
+if music.is_setting(setting):  # a sound of codes has no samples to look at one by one
+    modes = audio_controls.MODES[:1]
+doing = controls.mode_picker(modes)
 notes_slot = st.container()
 canvas = audio_actions.canvas_tokens(setting.tokenizer)
-if doing == audio_controls.CONTINUE:
+if music.is_setting(setting):
+    music.section(setting)
+elif doing == audio_controls.CONTINUE:
     audio_completion.section(setting, canvas)
 elif doing == audio_controls.LIKELY:
     audio_likelihood.section(setting, canvas)

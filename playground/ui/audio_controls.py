@@ -9,11 +9,12 @@ import streamlit as st
 from playground.decoding.offered import SOUNDS
 from playground.models.conditioned import as_drawn
 from playground.registry import ModelCard
-from playground.ui import resources
+from playground.ui import hub_picker, music, resources
 from playground.ui.audio_setting import AudioSetting
 from playground.ui.condition_controls import alphabet_of, class_controls, text_controls
-from playground.ui.controls import model_picker, name_bad_number
+from playground.ui.controls import name_bad_number
 from playground.ui.lane_controls import lane_controls
+from playground.ui.music import MusicSetting
 
 STEP, CONTINUE, LIKELY, GREEDY, COMPRESS = (
     "Step by step",
@@ -36,14 +37,16 @@ SPEEDS = {  # seconds of sound in a second
 SLOWEST = 20  # samples a second
 
 
-def setting(cards: dict[str, ModelCard]) -> AudioSetting:
+def setting(cards: dict[str, ModelCard]) -> AudioSetting | MusicSetting:
     """Choose the model, what it is told, how it decodes, and for how long.
 
     Raises:
         PlaygroundError: the model cannot be used, or settings do not fit it.
     """
-    card = model_picker(cards)
+    card = hub_picker.picker(cards, "audio")
     loaded = resources.load_model(card)
+    if music.has_codec(loaded):
+        return music.setting(loaded)
     told, guidance = (
         text_controls(loaded, card.example) if alphabet_of(loaded) else class_controls(loaded)
     )
