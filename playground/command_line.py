@@ -35,6 +35,7 @@ from playground.decoding.strategy_catalogue import STRATEGIES
 from playground.devices import check_device
 from playground.errors import ConfigError, DataError, PlaygroundError
 from playground.hub.load import is_pretrained, load
+from playground.models import llama_stepping
 from playground.models.base import warm_up
 from playground.models.remote import RemoteModel
 from playground.registry import ModelCard, available, remote_card
@@ -330,6 +331,7 @@ def main(argv: list[str] | None = None) -> int:
             for card in cards().values():
                 if card.remote is None:
                     warm_up(load(card.folder)[0])
+            llama_stepping.compile_kernels()
         elif given.command in ("compress", "decompress"):
             compression.run(given, loader("cpu"))
         elif given.command in ("push", "pull"):

@@ -23,7 +23,7 @@ from playground.models.atomics import add as add_to
 from playground.models.atomics import cycles, let_others_run, load, pause, store, swap
 from playground.models.sharing import AWAKE
 from playground.models.transformer_kernel import attend
-from playground.models.vector_code import BFLOAT16, FLOAT16, FLOAT32, row_dots
+from playground.models.vector_code import BFLOAT16, FLOAT16, FLOAT32, compiled_once, row_dots
 from playground.models.vector_math import REDUCE, F, compiled, exp, floats
 
 # Entries of a plan, then LAYER_SIZE addresses a layer; an address of 0 is something left out.
@@ -122,6 +122,7 @@ def do_attention(job, first, end, out, scores):
 
 @njit
 def do_piece(job, piece, out, scores):
+    compiled_once()
     first, end = piece * job[PER], min(job[UNITS], (piece + 1) * job[PER])
     if job[WHAT] == ATTENTION:
         do_attention(job, first, end, out, scores)
@@ -153,6 +154,7 @@ def helper_is_free(address):
 @njit
 def run(job, mailbox):
     """Do a job, with the helper if there is one that is not lost in an earlier job."""
+    compiled_once()
     pieces = (job[UNITS] + job[PER] - 1) // job[PER]
     is_shared = mailbox.size > 0 and 1 < pieces <= MOST
     if not is_shared or not helper_is_free(mailbox.ctypes.data):
@@ -220,18 +222,17 @@ def llama_helper(mailbox, patience):
 
 
 @njit
-def multiply(plan, job, mailbox, places, x, depth, matrices, widths, out, rows):
+def multiply(plan, job, mailbox, places, x, depth, out, rows, a, width, b, width_b, c, width_c):
     """Multiply x (R, depth) by up to three matrices into out (R, their columns together)."""
-    kind = plan[KIND]
-    total = widths[0] + widths[1] + widths[2]
+    kind, total = plan[KIND], width + width_b + width_c
     row_bytes = depth * (4 if kind == FLOAT32 else 2)
     per = max(PIECE_BYTES // row_bytes, (total + MOST - 1) // MOST, 1)
     job[WHAT], job[UNITS], job[PER], job[WIDTH] = kind, total, per, 1
-    job[X], job[X_STRIDE], job[ROWS] = x, depth, rows
+    job[X], job[X_STRIDE], job[ROWS], job[DEPTH] = x, depth, rows, depth
     job[TO], job[HELPER_TO], job[TO_STRIDE] = out, places[OWN], total
-    job[DEPTH] = depth
-    for m in range(3):
-        job[MATRICES + 2 * m], job[MATRICES + 2 * m + 1] = matrices[m], widths[m]
+    job[MATRICES], job[MATRICES + 1] = a, width
+    job[MATRICES + 2], job[MATRICES + 3] = b, width_b
+    job[MATRICES + 4], job[MATRICES + 5] = c, width_c
     run(job, mailbox)
 
 
@@ -328,26 +329,26 @@ def block(plan, at, memory, start, chunk, R, job, mailbox, places):
     C, H, Hk, D, inner = (
         plan[N_EMBD], plan[N_HEAD], plan[N_KV_HEAD], plan[HEAD_SIZE], plan[N_INNER],
     )  # fmt: skip
-    epsilon = floats(plan[NUMBERS], 1, 2)[0, EPSILON]
+    epsilon, none = floats(plan[NUMBERS], 1, 2)[0, EPSILON], np.int64(0)
     stream, normed = floats(places[STREAM], R, C), floats(places[NORMED], R, C)
     qkv, heads = floats(places[WIDE], R, (H + 2 * Hk) * D), floats(places[HEADS], R, H * D)
     rms_norm(stream, 0, C, plan[at + NORM_ATTENTION], epsilon, normed, 0)
     multiply(
-        plan, job, mailbox, places, places[NORMED], C,
-        (plan[at + Q], plan[at + K], plan[at + V]), (H * D, Hk * D, Hk * D), places[WIDE], R,
+        plan, job, mailbox, places, places[NORMED], C, places[WIDE], R,
+        plan[at + Q], H * D, plan[at + K], Hk * D, plan[at + V], Hk * D,
     )  # fmt: skip
     turns = floats(places[TURNS], chunk, D)
     attention(plan, at, qkv, turns, memory, start, heads, job, mailbox, places)
     multiply(
-        plan, job, mailbox, places, places[HEADS], H * D,
-        (plan[at + PROJECT], 0, 0), (C, 0, 0), places[NORMED], R,
+        plan, job, mailbox, places, places[HEADS], H * D, places[NORMED], R,
+        plan[at + PROJECT], C, none, none, none, none,
     )  # fmt: skip
     add_bias(normed, 0, C, plan[at + PROJECT_BIAS])
     add_to_stream(stream, normed)
     rms_norm(stream, 0, C, plan[at + NORM_MLP], epsilon, normed, 0)
     multiply(
-        plan, job, mailbox, places, places[NORMED], C,
-        (plan[at + GATE], plan[at + UP], 0), (inner, inner, 0), places[WIDE], R,
+        plan, job, mailbox, places, places[NORMED], C, places[WIDE], R,
+        plan[at + GATE], inner, plan[at + UP], inner, none, none,
     )  # fmt: skip
     wide, gated = floats(places[WIDE], R, 2 * inner), floats(places[INNER], R, inner)
     add_bias(wide, 0, inner, plan[at + GATE_BIAS])
@@ -357,8 +358,8 @@ def block(plan, at, memory, start, chunk, R, job, mailbox, places):
             gate = wide[r, i]
             gated[r, i] = gate / (F(1.0) + exp(-gate)) * wide[r, inner + i]
     multiply(
-        plan, job, mailbox, places, places[INNER], inner,
-        (plan[at + DOWN], 0, 0), (C, 0, 0), places[NORMED], R,
+        plan, job, mailbox, places, places[INNER], inner, places[NORMED], R,
+        plan[at + DOWN], C, none, none, none, none,
     )  # fmt: skip
     add_bias(normed, 0, C, plan[at + DOWN_BIAS])
     add_to_stream(stream, normed)
@@ -394,11 +395,11 @@ def llama_step(plan, tokens, memory, start, logits, places, mailbox):
         for i in range(C):
             stream[r, i] = stream[every * (r + 1) - 1, i]
     last = floats(places[STREAM], rows, C)
-    epsilon = floats(plan[NUMBERS], 1, 2)[0, EPSILON]
+    epsilon, none = floats(plan[NUMBERS], 1, 2)[0, EPSILON], np.int64(0)
     rms_norm(last, 0, C, plan[NORM], epsilon, floats(places[NORMED], rows, C), 0)
     multiply(
-        plan, job, mailbox, places, places[NORMED], C,
-        (plan[HEAD], 0, 0), (V, 0, 0), logits.ctypes.data, rows,
+        plan, job, mailbox, places, places[NORMED], C, np.int64(logits.ctypes.data), rows,
+        plan[HEAD], V, none, none, none, none,
     )  # fmt: skip
     add_bias(logits, 0, V, plan[HEAD_BIAS])
     if mailbox.size:

@@ -10,6 +10,7 @@ Kernels are imported when first used, as in `stepping.py`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,6 +31,11 @@ NO_LIMIT = 2**31
 
 _longest: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 _held: list[tuple] = []  # what a helper that has lost its core may still read; under its lock
+
+
+def compile_kernels() -> None:
+    """Compile the kernels if that was not done yet on this machine; it takes some ten seconds."""
+    importlib.import_module("playground.models.llama_kernel")
 
 
 def plan_for(model: nn.Module, tokens: Tensor, state: Any) -> Packed | None:

@@ -280,6 +280,17 @@ def _mix(builder, weights, v, count, size, out):
 
 
 @intrinsic
+def compiled_once(typing):
+    """Keep the function that says this out of line, where copies would take long to compile."""
+
+    def code(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+@intrinsic
 def pointer(typing, address):
     """Return the address as a pointer, for `carray`."""
 
