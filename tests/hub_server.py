@@ -128,11 +128,12 @@ class Handler(BaseHTTPRequestHandler):
         data = json.loads(self.body) if "/commit/" not in path else None
         if path == "/api/repos/create":
             name = f"{data['organization']}/{data['name']}"
+            made = {"url": f"{self.hub.url}/{name}", "id": name}
             if ("models", name) in self.hub.repos:
-                return self.answer(409, json.dumps({"id": name}).encode(), {})
+                return self.answer(409, json.dumps(made).encode(), {})
             private = bool(data.get("private")) or data.get("visibility") == "private"
             self.hub.add(name, {}, kind="models", private=private)
-            return self.tell({"url": f"{self.hub.url}/{name}", "id": name})
+            return self.tell(made)
         if match := BATCH.fullmatch(path):
             return self.batch(data)
         if match := UPLOAD.fullmatch(path):

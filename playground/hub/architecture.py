@@ -117,7 +117,12 @@ def check_sizes(held: Wanted, weights: Weights, source: Source) -> None:
 
 
 def clean(config: Any) -> Any:
-    """Return a config without what asks for code or for other places, at any depth."""
+    """Return a config without what asks for code or for other places, at any depth.
+
+    Infinity is no JSON, so `transformers` writes it as {"__float__": "Infinity"}.
+    """
+    if isinstance(config, dict) and config.get("__float__") in ("Infinity", "-Infinity", "NaN"):
+        return float(config["__float__"])
     if isinstance(config, dict):
         return {key: clean(value) for key, value in config.items() if key not in ASKS}
     return [clean(value) for value in config] if isinstance(config, list) else config
@@ -153,7 +158,9 @@ def count(held: Wanted, weights: Weights, source: Source) -> int:
             model = getattr(transformers, name)(config)
     except Exception as error:  # as above
         raise _unbuilt(source, error) from error
-    described = sum(parameter.numel() for parameter in model.parameters())
+    # What is not trained (positions by sine) is computed anew instead of being stored.
+    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    described = sum(parameter.numel() for parameter in trained)
     if described > weights.stored * 1.02 + 1000:
         raise problem(
             source,

@@ -84,7 +84,15 @@ def card_of(folder: Path, repo_id: str, licence: str = "") -> ModelCard:
         text = (folder / "README.md").read_text(encoding="utf-8")
     except (OSError, ValueError):
         text = f"# {repo_id.split('/')[1]}\n\nA {config['family']}.\n"
-    card = ModelCard(text)
+    if not text.startswith("---"):
+        text = f"---\nlibrary_name: {LIBRARY}\n---\n{text}"
+    try:
+        card = ModelCard(text)
+    except Exception as error:  # YAML by hand can fail in any way
+        raise CheckpointError(
+            f"The metadata at the head of README.md of {folder.name!r} cannot be read "
+            f"({' '.join(str(error).split())[:150]}). Correct it, or leave it out."
+        ) from error
     tokenizer = config.get("tokenizer")
     modality = tokenizer.get("type") if isinstance(tokenizer, dict) else None
     said = card.data.to_dict()
@@ -110,10 +118,10 @@ def line_for(repo_id: str) -> str:
 def pull(
     address: str,
     name: str = "",
-    into: Path = ROOT / "runs",
+    into: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Bring a checkpoint of ours from "owner/name" or "owner/name@revision" to into/name.
+    """Bring a checkpoint of ours, "owner/name" or "owner/name@revision", to into/name or runs/name.
 
     It is loaded before it is put there, whole, and nothing is overwritten.
 
@@ -127,6 +135,7 @@ def pull(
             f"{name[:100]!r} cannot name a folder here. Use up to 64 letters, digits, '.', '_' and "
             "'-', the first a letter or a digit."
         )
+    into = into or ROOT / "runs"
     target = into / name
     if target.exists() or (ROOT / "checkpoints" / name).exists():
         raise DataError(

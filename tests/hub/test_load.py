@@ -17,7 +17,7 @@ from playground.hub.load import load, load_pretrained
 from playground.hub.plan import plan
 from playground.hub.search import search
 from tests.smollm import smollm_folder
-from tests.tiny_models import TINY, tiny_folder
+from tests.tiny_models import TINY, tiny_folder, tiny_tokenizer
 
 NAME = "somebody/tiny-llama"
 
@@ -43,7 +43,7 @@ def test_a_model_of_the_hub_computes_what_its_maker_does(hub, llama):
     assert not hub.asked
 
 
-@pytest.mark.parametrize("name", ["gpt2", "gemma2", "mamba", "gpt_neox"])
+@pytest.mark.parametrize("name", ["gpt2", "gemma2", "mamba2", "gpt_neox"])
 def test_other_architectures_are_planned_and_loaded_too(name, hub, tmp_path):
     made = tiny_folder(name, tmp_path / name)
     hub.add(f"me/{name}", {p.name: p.read_bytes() for p in made.iterdir()}, kind="models")
@@ -52,6 +52,35 @@ def test_other_architectures_are_planned_and_loaded_too(name, hub, tmp_path):
     model, tokenizer = load(fetch(found))
     tokens = torch.tensor([[tokenizer.bos_token, *tokenizer.encode("the dog")]])
     assert torch.allclose(model.forward(tokens), TINY[name]()(tokens).logits, atol=1e-4)
+
+
+def marian(path, **changes):
+    import transformers
+
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "d_model": 32}
+    sizes |= {f"{side}_attention_heads": 4 for side in ("encoder", "decoder")}
+    sizes |= {f"{side}_ffn_dim": 48 for side in ("encoder", "decoder")}
+    special = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+    config = transformers.MarianConfig(
+        vocab_size=320, max_position_embeddings=64, **sizes, **special
+    )
+    transformers.MarianMTModel(config).save_pretrained(path)
+    tiny_tokenizer().save(str(path / "tokenizer.json"))
+    config = json.loads((path / "config.json").read_text()) | changes
+    (path / "config.json").write_text(json.dumps(config))
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+def test_an_encoder_decoder_is_loaded_with_its_positions_by_sine(hub, tmp_path):
+    hub.add("me/marian", marian(tmp_path / "good"), kind="models")
+    found = plan("me/marian")
+    assert (found.kind, found.architecture) == ("seq2seq", "MarianMTModel")
+    model, _ = load(fetch(found))
+    assert model.forward(torch.tensor([[0, 5]]), torch.tensor([7, 8, 1])).shape == (1, 2, 320)
+    far = marian(tmp_path / "far", max_position_embeddings=2**23)
+    hub.add("me/far", far, kind="models")
+    with pytest.raises(CheckpointError, match=r"a table of 8,388,608 positions .* is too large"):
+        plan("me/far")
 
 
 def test_weights_in_several_files_are_read(hub, tmp_path):
