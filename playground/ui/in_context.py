@@ -10,6 +10,7 @@ import streamlit as st
 from playground.errors import PlaygroundError
 from playground.inspection.attention import has_attention
 from playground.inspection.in_context import Answer, curve, prompts
+from playground.inspection.induction import SEQUENCES
 from playground.inspection.tasks import TASKS, Task, task_from_text
 from playground.ui import in_context_charts as charts
 from playground.ui import inside_charts, inside_data, views
@@ -17,6 +18,7 @@ from playground.ui.controls import name_bad_number, name_strangers, plain
 from playground.ui.in_context_run import TICK_S, Job, ask, job, score_heads, together
 from playground.ui.inside_components import head_grid
 from playground.ui.text_setting import TextSetting
+from playground.ui.translation import has_source
 
 OWN = "your own"
 COUNTS = (0, 1, 2, 3, 4, 6, 8, 12, 16)
@@ -32,6 +34,12 @@ def section(setting: TextSetting) -> None:
         "shows how much examples help this model here. It does not show that it learned the task "
         "from them: often they only tell which task is meant (Min et al. 2022)."
     )
+    if setting.loaded.card.remote is not None or has_source(setting.loaded.model):
+        st.info(
+            "This needs a model on this machine that goes on with a text: a server tells only the "
+            "likeliest tokens, and an encoder-decoder writes about a source. Choose another model."
+        )
+        return
     found = job("in_context")
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -43,7 +51,8 @@ def section(setting: TextSetting) -> None:
             task = None
         if task is not None:
             identity = (id(setting.model), task, most, trials, setting.lane.seed)
-            _buttons(found, identity, partial(_begin, found, identity, setting, task, most, trials))
+            begin = partial(_begin, found, identity, setting, task, most, trials)
+            _buttons(found, "Ask", begin, "in_context")
     with right:
         _results(found, setting, identity if task is not None else None)
     if found.found:
@@ -100,13 +109,12 @@ def _begin(found: Job, identity: tuple, setting: TextSetting, task: Task, most: 
         found.refuse(str(error))
 
 
-def _buttons(found: Job, identity: tuple, begin: partial, key: str = "in_context") -> None:
+def _buttons(found: Job, title: str, begin: partial, key: str) -> None:
     if found.going is not None:
         st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=found.stop)
     else:
-        again = found.found and found.identity == identity
-        st.button("Ask again" if again else "Ask", type="primary", icon=":material/play_arrow:",
-                  key=f"{key}_start", on_click=begin)  # fmt: skip
+        st.button(title, type="primary", icon=":material/play_arrow:", key=f"{key}_start",
+                  on_click=begin)  # fmt: skip
 
 
 def _ticking(found: Job, draw, what: str) -> None:
@@ -215,9 +223,9 @@ def _heads(setting: TextSetting) -> None:
 
     def begin() -> None:
         parts = score_heads(setting.model, setting.loaded.tokenizer, setting.lane.seed)
-        found.begin(identity, parts, 4)
+        found.begin(identity, parts, SEQUENCES)
 
-    _buttons(found, identity, partial(begin), "induction")
+    _buttons(found, "Score every head", partial(begin), "induction")
     if found.identity != identity and found.going is None:
         return
     _ticking(found, lambda: _draw_heads(found), "sequences of noise")

@@ -112,7 +112,7 @@ def repeat_rows(found: Induction) -> list[dict]:
     """Return the surprisal of every token of the noise, at its first and its second time."""
     n = len(found.bits) // 2
     return [
-        {"place": i % n + 1, "bits": float(bits), "time": "first" if i < n else "second"}
+        {"place": i % n + 1, "bits": float(bits), "time": "new" if i < n else "again"}
         for i, bits in enumerate(found.bits)
     ]
 
@@ -123,18 +123,21 @@ def repeat_chart(found: Induction) -> alt.Chart:
         alt.Chart(alt.Data(values=repeat_rows(found)))
         .mark_line(point=True)
         .encode(
-            x=alt.X("place:Q", title="place in the noise", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("place:Q", title="place in the noise", axis=alt.Axis(tickMinStep=1),
+                    scale=alt.Scale(nice=False)),
             y=alt.Y("bits:Q", title="surprisal (bits)", scale=alt.Scale(zero=True)),
             color=alt.Color(
                 "time:N",
-                scale=alt.Scale(domain=["first", "second"], range=[GREY, VERMILION]),
-                legend=alt.Legend(title="read for the … time", orient="bottom"),
+                scale=alt.Scale(domain=["new", "again"], range=[GREY, VERMILION]),
+                legend=alt.Legend(title=None, orient="bottom", symbolType="square", labelExpr=(
+                    "datum.label == 'new' ? 'when it is new' : 'when it comes again'")),
             ),
-            strokeDash=alt.StrokeDash("time:N", legend=None),
+            strokeDash=alt.StrokeDash("time:N", scale=alt.Scale(domain=["new", "again"],
+                                      range=[[1, 0], [5, 3]]), legend=None),
             tooltip=["place:Q", "time:N", alt.Tooltip("bits:Q", format=".2f")],
         )
         .properties(height=260)
-    )
+    )  # fmt: skip
 
 
 def head_rows(found: Induction) -> list[dict]:

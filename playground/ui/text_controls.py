@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from playground.registry import ModelCard
 from playground.ui import chat, controls, hub_picker, remote, resources, translation
 from playground.ui.lane_controls import lane_controls
@@ -29,4 +31,6 @@ def setting(cards: dict[str, ModelCard]) -> TextSetting:
         remote.offer_of(loaded),
     )  # fmt: skip
     length, slide, speed = controls.length_controls()
+    if loaded.model.context_length is not None:
+        st.caption(f"This model sees up to {loaded.model.context_length:,} tokens at once.")
     return TextSetting(loaded, model, begin, lane, length, slide, speed)
