@@ -223,6 +223,7 @@ class _Call:
         self.begun = 0.0
         self.is_connected = False
         self.connection: http.client.HTTPConnection | None = None
+        self.sock: socket.socket | None = None  # a response may take it over from the connection
 
     def start(self) -> None:
         self.begun = time.monotonic()
@@ -231,11 +232,9 @@ class _Call:
     def cancel(self) -> None:
         """Close the connection, whatever is on its way."""
         self.cancelled = True
-        connection = self.connection
-        sock = connection.sock if connection is not None else None
-        if sock is not None:
+        if self.sock is not None:
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                self.sock.shutdown(socket.SHUT_RDWR)
 
     def check_time(self) -> None:
         """Raise BrokenError once the whole request takes too long, however its bytes trickle in."""
@@ -291,15 +290,24 @@ class _Call:
         self.connection = connection
         if connection.sock is None:
             connection.connect()
-        self.is_connected = True
-        connection.sock.settimeout(self.client.read_s)
+        self.is_connected, self.sock = True, connection.sock
+        self.sock.settimeout(self.client.read_s)
         if self.cancelled:
             raise ConnectionAbortedError("stopped")
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self.client.settings.key:
             headers["Authorization"] = f"Bearer {self.client.settings.key}"
         connection.request(self.method, self.path, self.body, headers)
-        response = connection.getresponse()
+        with connection.getresponse() as response:
+            content = self._content(response)
+        if response.will_close:
+            connection.close()
+        else:
+            self.client.keep_idle(connection)
+        self.connection = self.sock = None
+        return response.status, response.getheader("Retry-After", ""), content
+
+    def _content(self, response: http.client.HTTPResponse) -> bytes:
         most = self.client.most_bytes
         content = b"" if (response.length or 0) > most else response.read(most + 1)
         if len(content) > most or (response.length and not content):
@@ -309,12 +317,7 @@ class _Call:
             )
         if response.length:  # `read` with a limit does not mind a body that is cut off
             raise http.client.IncompleteRead(content, response.length)
-        if response.will_close:
-            connection.close()
-        else:
-            self.client.keep_idle(connection)
-        self.connection = None
-        return response.status, response.getheader("Retry-After", ""), content
+        return content
 
 
 def _unreachable(why: str) -> str:

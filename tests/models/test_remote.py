@@ -7,7 +7,9 @@ import threading
 import pytest
 import torch
 
+from playground.command_line import main
 from playground.compression.codec import compress
+from playground.decoding import prompt_scores
 from playground.decoding.beam import BeamSearch
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
@@ -140,7 +142,7 @@ def test_what_is_not_listed_is_never_chosen(remote):
     with pytest.raises(ConfigError, match="never follows"):
         own.take(narrow.rest_token, GREEDY)
     lanes = [HOT, Lane(Sample(), seed=1), GREEDY, Lane(BeamSearch(num_beams=3))]
-    run = Run(narrow, own.tokens, lanes, max_new_tokens=8)
+    run = Run(narrow, own.tokens, lanes, max_new_tokens=5)
     for _ in run:
         pass
     traces = [run.trace(lane, "remote") for lane in range(len(lanes))]
@@ -165,7 +167,7 @@ def test_lanes_beside_others_decide_as_alone(remote):
     assert run.trace(1, "remote").steps == alone.branch.trace.steps
 
 
-def test_a_prompt_is_scored_as_far_as_the_server_tells(remote):
+def test_a_prompt_is_scored_as_far_as_the_server_tells(remote, monkeypatch):
     own = stepper(remote)
     assert [s.token for s in own.prompt_steps] == list(own.tokens[1:])
     logits = remote.forward(torch.tensor([own.tokens[:-1]]))[0].log_softmax(-1)
@@ -178,9 +180,10 @@ def test_a_prompt_is_scored_as_far_as_the_server_tells(remote):
     assert own.go_to(1)
     look = own.look(GREEDY)
     assert look.logprob == pytest.approx(own.prompt_steps[0].logprob, abs=1e-5)
-    long = stepper(remote, "one two " * 20)
-    assert [s.rank for s in long.prompt_steps[:5]] == [0] * 5
-    assert min(s.rank for s in long.prompt_steps[-32:]) >= 1
+    monkeypatch.setattr(prompt_scores, "SCORED_APART", 4)
+    long = stepper(remote, "one two three four five six seven")
+    assert [s.position for s in long.prompt_steps] == list(range(1, 8))
+    assert [s.rank > 0 for s in long.prompt_steps] == [False] * 3 + [True] * 4
     with pytest.raises(ConfigError, match="one position a request"):
         remote.forward(torch.full((1, MOST_POSITIONS + 1), 30))
 
@@ -206,6 +209,16 @@ def test_a_full_context_is_told_before_the_server_is_asked(remote):
     tokens = torch.full((1, CONTEXT), 30)
     with pytest.raises(ContextFullError, match="full"):
         remote.step(tokens, remote.initial_state(1))
+
+
+def test_the_command_line_decodes_on_the_server(llama, monkeypatch, capsys):
+    monkeypatch.setenv("PLAYGROUND_REMOTE_URL", llama.url)
+    asked = ["decode", "--model", "remote", "--prompt", PROMPT, "--strategy", "greedy"]
+    assert main([*asked, "--max-new-tokens", "3"]) == 0
+    assert capsys.readouterr().out.startswith(f"{PROMPT} Paris.")
+    monkeypatch.setenv("PLAYGROUND_REMOTE_URL", f"http://127.0.0.1:{free_port()}")
+    assert main(asked) == 2
+    assert "cannot be reached" in capsys.readouterr().err
 
 
 def test_a_server_that_dies_is_told_and_one_that_comes_back_is_used(llama, remote):
@@ -365,23 +378,28 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_is_told_and_leaves_nothing_behind(fault):
-    answer, message = FAULTS[fault]
+@pytest.fixture(scope="module")
+def toy():
     with shaped_server("openai") as server:
-        model = RemoteModel.connect(RemoteSettings(server.url), most_bytes=2**20)
-        own = stepper(model, " w3 w5")
+        yield server, RemoteModel.connect(RemoteSettings(server.url), most_bytes=2**20)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_told_and_leaves_nothing_behind(fault, toy):
+    (server, model), (answer, message) = toy, FAULTS[fault]
+    number = list(FAULTS).index(fault)
+    own = stepper(model, f" w{1 + number % 11} w{1 + number // 11}")  # that nobody has asked about
+    own.step(GREEDY)
+    own.peek(GREEDY)
+    own.step(GREEDY)
+    before = own.tokens
+    server.next.append(answer)
+    with pytest.raises(RemoteError, match=message) as caught:
         own.step(GREEDY)
-        own.peek(GREEDY)
-        own.step(GREEDY)
-        before = own.tokens
-        server.next.append(answer)
-        with pytest.raises(RemoteError, match=message) as caught:
-            own.step(GREEDY)
-        assert server.url not in str(caught.value)  # where it is, is no visitor's business
-        assert own.tokens == before
-        assert own.step(GREEDY)  # the next click finds it well
-        assert len(own.tokens) == len(before) + 1
+    assert server.url not in str(caught.value)  # where it is, is no visitor's business
+    assert own.tokens == before
+    assert own.step(GREEDY)  # the next click finds it well
+    assert len(own.tokens) == len(before) + 1
 
 
 def test_a_slow_server_is_given_up_however_it_trickles():
