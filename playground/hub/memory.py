@@ -35,11 +35,12 @@ def choose_dtype(
     """Return the type to compute in and the bytes it takes, for weights stored in so many bytes.
 
     On a CPU that is float32, in which a matrix product of one row is exact and no slower than
-    memory allows; weights stored in 16 bits are computed in bfloat16 where float32 is too large.
-    On a GPU weights of 16 bits stay so.
+    memory allows; weights stored in 16 bits have a copy in these beside it, which the kernels
+    read, and are computed in bfloat16 alone where float32 is too large. On a GPU they stay so.
     """
-    full, half = int(parameters * 4 * OVERHEAD), int(parameters * 2 * OVERHEAD)
     is_half = stored_bytes <= parameters * 3
+    full = int(parameters * (6 if is_half and device == "cpu" else 4) * OVERHEAD)
+    half = int(parameters * 2 * OVERHEAD)
     room = available(device) * SHARE
     if is_half and (device != "cpu" or (full > room >= half)):
         return torch.bfloat16, half

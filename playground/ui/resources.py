@@ -140,7 +140,8 @@ def _load(card: ModelCard, device: str) -> tuple[Loaded, int]:
     gc.freeze()
     logging.getLogger(__name__).info("loaded %s", card.name)
     parts = (*model.parameters(), *model.buffers())
-    return loaded, sum(part.numel() * part.element_size() for part in parts)
+    weights = sum(part.numel() * part.element_size() for part in parts)
+    return loaded, max(weights, needed_bytes(card.folder, device))  # kernels keep copies
 
 
 @st.cache_resource(max_entries=1, show_spinner="Asking the model server what it can do …")

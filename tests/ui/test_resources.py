@@ -135,3 +135,30 @@ def test_the_budget_is_half_of_the_memory_unless_it_is_set(monkeypatch):
         monkeypatch.setenv(resources.BUDGET, text)
         with pytest.raises(ConfigError, match="must be a number of GB above 0"):
             resources.budget()
+
+
+def test_models_of_the_hub_are_shared_and_let_go_like_ours(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    from playground.hub import memory
+    from playground.registry import hub_card
+    from tests.tiny_models import tiny_folder
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    for name in ("one", "two"):
+        commit = ("1" if name == "one" else "2") * 40
+        tiny_folder("llama", tmp_path / f"models--me--{name}" / "snapshots" / commit)
+    first, second = (hub_card(f"me/{n}@{c * 40}") for n, c in (("one", "1"), ("two", "2")))
+    loaded = load_model(first)
+    assert load_model(first) is loaded
+    assert loaded.parameters == 43_744
+    assert loaded.tokenizer.encode("the cat")
+    monkeypatch.setenv(resources.BUDGET, "0.0003")  # room for one
+    load_model(second)
+    assert [key[0] for key in resources.MODELS.keys() if key[0].startswith("hub:me/")] == [
+        second.name
+    ]
+    monkeypatch.setattr(memory, "available", lambda device="cpu": 1000)
+    with pytest.raises(CheckpointError, match=r"The model me/one takes 0.18 MB of memory"):
+        load_model(first)
+    assert loaded.model.forward  # a session that holds it goes on
