@@ -26,6 +26,7 @@ MAY_IMPORT = {  # layer: layers it may use, besides itself
     "checkpoints": CORE,
     "experiments": BELOW,  # results; what makes them is in train
     "devices": BELOW,
+    "running": CORE | MIDDLE,  # trainings in processes of their own
     "hub": CORE | MIDDLE | {"devices"},
     "comparison": CORE | MIDDLE | {"hub"},
     "registry": CORE | MIDDLE | {"hub"},

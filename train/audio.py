@@ -216,7 +216,7 @@ def train(config: Config) -> int:
         nats = sound_loss(model, inputs, targets, frames, run.precision)
         run.descend(nats)
         run.report(nats, targets.numel(), "samples")
-        if run.is_due(config.eval_every):
+        if run.is_time_to_judge():
             copied = frozen(model)
             bits = bits_per_sample(copied, few, tokenizer.bos_token, told.conditions(len(few)))
             run.note(test_bits_per_sample=round(bits, 4))

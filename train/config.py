@@ -7,12 +7,16 @@ from typing import TypeVar
 
 from playground.data.text import DATA_DIR
 from playground.devices import check_device
-from playground.errors import check_whole
+from playground.errors import check_range, check_whole
 from train.schedules import SCHEDULES, check_one_of
 
 T = TypeVar("T")
 MAX_COUNT = 10**9
-LEAST = {"steps": 0, "batch_size": 1, "warmup": 0, "eval_every": 1, "save_every": 1, "threads": 0}
+LEAST = {
+    "steps": 0, "batch_size": 1, "warmup": 0, "eval_every": 1, "save_every": 1, "threads": 0,
+    "eval_seconds": 0,
+}  # fmt: skip
+MAX_MINUTES = 7 * 24 * 60.0
 CHOICES = {
     "optimizer": ("muon", "adamw"),
     "precision": ("auto", "float32", "bfloat16"),
@@ -41,7 +45,9 @@ class TrainingConfig:
     warmup: int = option(50, "steps of linear warm-up")
     schedule: str = option("cosine", f"of the rate after the warm-up: {', '.join(SCHEDULES)}")
     clip: float = option(1.0, "largest norm of the gradient")
+    minutes: float = option(0.0, "plan as many steps as fit, by the speed of the first; 0: --steps")
     eval_every: int = option(200, "steps between validations", alters=False)
+    eval_seconds: int = option(0, "seconds between validations instead of steps", alters=False)
     save_every: int = option(100, "steps between saves of the resumable state", alters=False)
     seed: int = option(0, "of weights, order of the data and dropout")
     device: str = option("cpu", "cpu, cuda, cuda:1, mps")
@@ -53,6 +59,7 @@ class TrainingConfig:
             check_whole("--" + name.replace("_", "-"), getattr(self, name), low, MAX_COUNT)
         for name, known in CHOICES.items():
             check_one_of(name, getattr(self, name), known)
+        check_range("--minutes", self.minutes, 0.0, MAX_MINUTES)
         check_device(self.device or "none")
 
 

@@ -242,7 +242,7 @@ def train(config: Config) -> int:
         loss, nats = picture_loss(model, targets, condition, tokenizer.bos_token, run.precision)
         run.descend(loss)
         run.report(nats, len(targets), "pictures")
-        if run.is_due(config.eval_every):
+        if run.is_time_to_judge():
             few = slice(config.eval_pictures)
             few_told = None if told.test is None else told.test[few]
             bits = judge(model, tokenizer, test[few], few_told).mean().item()

@@ -13,6 +13,7 @@ import os
 import platform
 import shlex
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,10 +30,12 @@ from torch.nn import functional as F
 from playground.checkpoints import write_atomically
 from playground.errors import CheckpointError, ConfigError, PlaygroundError
 from playground.models.base import count_parameters
+from playground.running import process
 from train.config import TrainingConfig, parse_config, settings_of
 from train.schedules import learning_rate_scale
 
 REPORT_EVERY = 20  # steps
+PROBE_STEPS = 20  # whose speed tells how many fit into --minutes
 NO_ROOM = tuple(os.strerror(n) for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -213,7 +216,7 @@ class Training:
         loss = loss_of(model, batch(step), run.precision)
         run.descend(loss)
         run.report(loss, batch_size, "pictures")
-        if run.is_due(config.eval_every):
+        if run.is_time_to_judge():
             run.note(test_bits_per_dim=...)
     if run.stop:
         return run.stop.exit_code
@@ -225,6 +228,7 @@ class Training:
         `unit` is what surprisal is reported in; `width` decides whether bfloat16 is faster.
         """
         self._lock = claim(config.out)
+        process.note(config.out, [Path(sys.argv[0]).stem, *sys.argv[1:]])
         self.config, self.model, self.unit = config, model, unit
         self.optimizers = build_optimizers(config, model, outside)
         self._peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
@@ -232,6 +236,10 @@ class Training:
         facts = self._resume.load(model, self.optimizers)
         facts = facts or {"step": 0, "seconds": 0.0, "precision": None}
         self._first = self.done = facts["step"]
+        self._is_planned = not config.minutes or "total" in facts
+        steps = config.steps if self._is_planned else max(config.steps, PROBE_STEPS + 1)
+        self.total = facts.get("total", steps)
+        self._judged = time.time()
         self._read = facts.get("read", 0)  # of what `report` counts
         self.seconds = self._before = facts["seconds"]  # of training, until the last save
         self._metrics = Metrics(config.out / "metrics.jsonl", self.done)
@@ -244,20 +252,39 @@ class Training:
 
     def steps(self) -> Iterator[int]:
         """Yield the steps that are left, from 0 on; save when it is time, or when asked to stop."""
-        self._started = time.time()
+        self._started, spent = time.time(), []
         self.model.train()
-        for step in range(self._first, self.config.steps):
-            torch.manual_seed(seed_of(self.config.seed, "dropout", step))
-            yield step
-            if self.is_due(self.config.save_every) or self.stop:
+        while self.done < self.total:
+            torch.manual_seed(seed_of(self.config.seed, "dropout", self.done))
+            began = time.time()
+            yield self.done
+            spent.append(time.time() - began)
+            is_planning = not self._is_planned and self.done >= PROBE_STEPS
+            if is_planning:
+                self._plan(statistics.median(spent[:-1] or spent), spent[-1])
+            if self.is_due(self.config.save_every) or is_planning or self.stop:
                 self.seconds = self._now()
+                planned = {"total": self.total} if self._is_planned else {}
                 self._resume.save(
                     self.model, self.optimizers, step=self.done, precision=self.precision,
-                    seconds=self.seconds, read=self._read,
+                    seconds=self.seconds, read=self._read, **planned,
                 )  # fmt: skip
             if self.stop:
                 print(f"stopped at step {self.done}; the same command goes on from there")
                 return
+
+    def _plan(self, step_s: float, judging_s: float) -> None:
+        """Decide how many steps fit into --minutes, from what a step and a validation take.
+
+        Once, and saved: from then on a step depends on the seed and its number alone, as ever.
+        """
+        c = self.config
+        every = max(1.0, c.eval_seconds / step_s) if c.eval_seconds else c.eval_every
+        left = max(0.0, 60 * c.minutes - self._now())
+        self.total = self.done + max(1, int(left / (step_s + max(0.0, judging_s - step_s) / every)))
+        self._is_planned = True
+        self.note(planned_steps=self.total)
+        self.say(f"{self.total:,} steps fit into {c.minutes:g} minutes")
 
     def descend(self, loss: Tensor) -> None:
         """Take the optimizers' step down a loss.
@@ -266,7 +293,7 @@ class Training:
             ConfigError: the gradient is not finite.
         """
         c = self.config
-        scale = self._scale = learning_rate_scale(self.done, c.steps, c.warmup, c.schedule)
+        scale = self._scale = learning_rate_scale(self.done, self.total, c.warmup, c.schedule)
         for optimizer, rates in zip(self.optimizers, self._peaks, strict=True):
             optimizer.zero_grad(set_to_none=True)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -285,14 +312,25 @@ class Training:
 
     def is_due(self, every: int) -> bool:
         """Say whether it is time for what happens every so many steps, and after the last."""
-        return self.done % every == 0 or self.done == self.config.steps
+        return self.done % every == 0 or self.done == self.total
+
+    def is_time_to_judge(self) -> bool:
+        """Say whether a validation is due, by steps or by seconds, or for the plan to time it."""
+        c, is_probe = self.config, not self._is_planned and self.done == PROBE_STEPS
+        if c.eval_seconds and not is_probe and self.done != self.total:
+            is_due = time.time() - self._judged >= c.eval_seconds
+        else:
+            is_due = is_probe or self.is_due(c.eval_every)
+        if is_due:
+            self._judged = time.time()
+        return is_due
 
     def report(self, nats: Tensor, count: int, counted: str) -> None:
         """Count what a step has read; now and then print and note its mean surprisal."""
         self._read += count
         if not self.is_due(REPORT_EVERY):
             return
-        now, steps, bits = self._now(), self.config.steps, nats.item() / math.log(2)
+        now, steps, bits = self._now(), self.total, nats.item() / math.log(2)
         left = (now - self._before) / (self.done - self._first) * (steps - self.done)
         self.say(
             f"of {steps:,}  train {bits:.4f} {self.unit.replace('_', ' ')}  |g| {self._norm:.2f}  "

@@ -28,6 +28,7 @@ from train.config import MAX_COUNT, TrainingConfig, option
 from train.families import FAMILIES, build
 from train.loop import Training, clock, origin, run_script, seed_of, settings_json
 from train.schedules import DECAYS, check_one_of, true_share, window_length
+from train.snapshots import LEAST_SNAPSHOTS, MAX_SNAPSHOTS, Snapshots
 
 OUTSIDE = ("embedding",)  # the model's edge, which AdamW trains: words in its parameters' names
 
@@ -64,6 +65,12 @@ class Config(TrainingConfig):
     batch_size: int = option(12, "windows a step")
     weight_decay: float = option(0.05, "decoupled, on matrices")
     warmup: int = option(100, "steps of linear warm-up")
+    snapshots: int = option(
+        0, "copies of the model kept from step 0 on, for looking back (4 to 20)", alters=False
+    )
+    judge_tokens: int = option(
+        50_000, "held-out tokens that a validation reads on the way", alters=False
+    )
     eval_every: int = option(
         200, "steps between validations on a part of the held-out text", alters=False
     )
@@ -79,6 +86,9 @@ class Config(TrainingConfig):
         check_range("--least-true", self.least_true, 0.0, 1.0)
         check_whole("--curriculum", self.curriculum, 0, MAX_COUNT)
         check_range("--held-out", self.held_out, 0.001, 0.5)
+        check_whole("--judge-tokens", self.judge_tokens, 1, MAX_COUNT)
+        if self.snapshots:
+            check_whole("--snapshots", self.snapshots, LEAST_SNAPSHOTS, MAX_SNAPSHOTS)
 
 
 class Windows:
@@ -228,23 +238,28 @@ def train(config: Config) -> int:
     model = build_model(config, tokenizer.vocab_size).to(config.device)
     run = Training(config, model, "bits_per_token", OUTSIDE, width=config.n_embd)
     windows = Windows(train_tokens, config.context_length, config.batch_size, config.seed)
+    snapshots = Snapshots(config.out, model, tokenizer, config.snapshots)
+    snapshots.keep(run)
     for step in run.steps():
         length = window_length(step, config.curriculum, config.context_length)
         targets = windows.batch(step)[:, :length].to(config.device)  # (B, T)
         inputs = F.pad(targets[:, :-1], (1, 0), value=tokenizer.bos_token)  # teacher forcing
-        share = true_share(step, config.steps, config.scheduled_sampling, config.least_true)
+        share = true_share(step, run.total, config.scheduled_sampling, config.least_true)
         if share < 1:
             inputs = partly_own(model, inputs, share, seed_of(config.seed, "own", step))
         loss = next_token_loss(model, inputs, targets, run.precision)
         run.descend(loss)
         run.report(loss, targets.numel(), "tokens")
-        if run.is_due(config.eval_every):
-            bpc = bits_per_char(model, held_out, characters, tokenizer.bos_token, 50_000)
+        snapshots.keep(run)
+        if run.is_time_to_judge():
+            limit = config.judge_tokens
+            bpc = bits_per_char(model, held_out, characters, tokenizer.bos_token, limit)
             said = write_sample(model, tokenizer, config.seed)
             run.note(held_out_bits_per_char=round(bpc, 4), sample=said)
             run.say(f"says: {said!r}")
-            run.say(f"held out {bpc:.4f} bits/char (first 50,000 tokens)")
+            run.say(f"held out {bpc:.4f} bits/char (first {limit:,} tokens)")
     if run.stop:
+        snapshots.keep_as_checkpoint(run)
         return run.stop.exit_code
     publish(config, model, tokenizer, corpus, held_out, characters, run.seconds)
     return 0
