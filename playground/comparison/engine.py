@@ -108,6 +108,8 @@ class Comparison:
         self.tokenizer, self.kind = main.tokenizer, kind_of(main.tokenizer)
         self.prompt = self.kind.prefix(self.tokenizer, prompt)
         check_prefix(main.model, self.prompt)
+        if getattr(self.kind, "prompt_is_told", False):
+            condition = condition or prompt
         self.condition = condition
         self.label = self.kind.label(main, condition)
         self.length = self.kind.room(self.tokenizer, self.prompt, max_new_tokens)

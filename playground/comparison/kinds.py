@@ -27,11 +27,12 @@ from playground.evaluation.picture_figures import (
 )
 from playground.evaluation.sound_figures import SoundFigures, real_sound_figures, sound_figures
 from playground.models.base import ARModel
-from playground.models.conditioned import as_drawn
+from playground.models.conditioned import Conditioned, as_drawn
 from playground.models.guided import Guided
 from playground.tokenizers.audio import AudioTokenizer
 from playground.tokenizers.image import ImageTokenizer
 from playground.tokenizers.remote import RemoteTokenizer
+from playground.tokenizers.seq2seq import Seq2SeqTokenizer
 from playground.traces.trace import Trace
 
 TEXT_GUIDANCE = 1.5  # where a lane does not say
@@ -42,6 +43,7 @@ class Texts:
     """Continuations of a text, which end where the model or the visitor ends them."""
 
     name, noun = "text", "texts"
+    prompt_is_told = False  # the prompt is what the model is told, and not how a text begins
     n_candidates = N_CANDIDATES
     offer = TEXTS
 
@@ -275,7 +277,38 @@ class RemoteTexts(Texts):
         )
 
 
+class Translations(Texts):
+    """Texts about a source, which is the prompt or a lane's own condition."""
+
+    noun = "translations"
+    prompt_is_told = True
+
+    def prefix(self, tokenizer: Seq2SeqTokenizer, prompt: Prompt) -> tuple[int, ...]:
+        return (tokenizer.bos_token, *tokenizer.start)
+
+    def label(self, loaded: Loaded, asked: str | int) -> tuple[int, ...]:
+        """Return the tokens of a source.
+
+        Raises:
+            PromptError: the tokenizer cannot read it.
+        """
+        return tuple(loaded.tokenizer.encode_source("" if asked == ANY else str(asked)))
+
+    def bind(self, loaded: Loaded, label: Condition) -> ARModel:
+        return self._told(loaded, loaded.model, label)
+
+    def guided(self, loaded: Loaded, label: Condition, settings: dict, prefix) -> ARModel:
+        settings.pop("negative_prompt", "")
+        settings = {"guidance_scale": TEXT_GUIDANCE, **settings}
+        return self._told(loaded, Guided(loaded.model, **settings), label)
+
+    def _told(self, loaded: Loaded, model: ARModel, label: Condition) -> ARModel:
+        bos, eos = loaded.tokenizer.bos_token, loaded.tokenizer.eos_token
+        return Conditioned(model, loaded.model.encode(label), () if bos == eos else (bos,))
+
+
 TEXT, PICTURE, SOUND, REMOTE_TEXT = Texts(), Pictures(), Sounds(), RemoteTexts()
+TRANSLATION = Translations()
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (TEXT, PICTURE, SOUND)}  # by modality
 
 
@@ -283,6 +316,8 @@ def kind_of(tokenizer: Any) -> Kind:
     """Return what a comparison of models with this tokenizer is of."""
     if isinstance(tokenizer, ImageTokenizer):
         return PICTURE
+    if isinstance(tokenizer, Seq2SeqTokenizer):
+        return TRANSLATION
     if isinstance(tokenizer, RemoteTokenizer):
         return REMOTE_TEXT
     return SOUND if isinstance(tokenizer, AudioTokenizer) else TEXT

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from playground.comparison import Comparison
 from playground.decoding.lane import Lane
 from playground.decoding.processors import Processor
+from playground.decoding.spec import LaneSpec
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy
 from playground.errors import CheckpointError, ConfigError, ContextFullError, PromptError
@@ -210,3 +212,23 @@ def test_a_folder_is_loaded_with_its_tokenizer(tmp_path):
         logits, state = model.step(torch.tensor([written[-1:]]), state)
         written.append(int(logits.argmax()))
     assert tokenizer.decode(written) == "liobegap"
+
+
+def test_lanes_are_compared_on_a_source_that_is_the_prompt(tmp_path):
+    class Loaded:
+        model, tokenizer = load(turning_round_folder(tmp_path))
+        info = {}  # noqa: RUF012
+
+    specs = [
+        LaneSpec("greedy", "greedy"),
+        LaneSpec("two beams", "beam_search", {"num_beams": 2}),
+        LaneSpec("another source", "greedy", condition="abcdefgh"),
+        LaneSpec("guided", "greedy", combination="guided"),
+    ]
+    running = Comparison(
+        specs, "pageboil", model="turner", load=lambda name: Loaded, max_new_tokens=12
+    )
+    while running.advance():
+        pass
+    written = [Loaded.tokenizer.decode(result.traces[0].tokens) for result in running.results()]
+    assert written == ["liobegap", "liobegap", "hgfedcba", "liobegap"]
