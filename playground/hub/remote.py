@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import httpx2
 from huggingface_hub import constants, hf_hub_url
 from huggingface_hub.errors import OfflineModeIsEnabled
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, httpx
 
 from playground.data.hub import SECONDS, Repository, explained, in_time
 
@@ -56,13 +55,13 @@ class Remote:
 
 
 @cache
-def _client() -> httpx2.Client:
+def _client() -> httpx.Client:
     """Return the client that reads files.
 
     Not the one that the Hub's own library shares: that is closed under everybody's hands when one
     of its requests cannot connect.
     """
-    client = httpx2.Client(follow_redirects=True)
+    client = httpx.Client(follow_redirects=True)
     atexit.register(client.close)
     return client
 
@@ -89,7 +88,7 @@ def opened(
     start: int = 0,
     stop: int | None = None,
     seconds: float = SECONDS,
-) -> Iterator[httpx2.Response]:
+) -> Iterator[httpx.Response]:
     """Ask for a file from byte `start` on; the answer is not read yet.
 
     Who has logged in is known to the Hub, and not to where the Hub sends the client for the
