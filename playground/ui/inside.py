@@ -68,8 +68,8 @@ LENSES = (
     ),
     Lens(
         "Memory", lambda model: True, "",
-        "What the model keeps of what it has read, and what that weighs. Not its own weights, which "
-        "all visitors share, and not the time it takes.",
+        "What the model keeps of what it has read, and what that weighs. Not its own weights, "
+        "which all visitors share, and not the time it takes.",
         inside_memory.memory,
     ),
     Lens(

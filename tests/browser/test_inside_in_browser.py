@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -44,9 +45,7 @@ def test_arcs_lead_to_the_strongest_tokens_and_a_click_looks_from_there(visitor)
     )
     sheet.locator(".token").nth(6).click()
     v.wait_text("What can come at position 7")
-    page.wait_for_function(
-        "document.querySelectorAll('.st-key-read_attention .token').length === 7"
-    )
+    expect(sheet.locator(".token")).to_have_count(7)
 
 
 def test_the_grid_of_heads_is_read_with_the_keyboard(visitor):
