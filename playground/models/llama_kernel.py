@@ -63,18 +63,16 @@ def products_of(kind: int):
     def products(x, x_stride, rows, w, depth, count, out, out_stride):
         """Multiply x (rows, depth) by the rows w (count, depth) into out (rows, count)."""
         row = 0
-        while rows - row >= 4:
+        while rows - row >= 3:
             at, to = x + 4 * row * x_stride, out + 4 * row * out_stride
-            row_dots(4, kind, at, x_stride, w, depth, count, to, out_stride)
-            row += 4
-        while rows - row >= 2:
+            row_dots(3, kind, at, x_stride, w, depth, count, to, out_stride)
+            row += 3
+        if rows - row == 2:
             at, to = x + 4 * row * x_stride, out + 4 * row * out_stride
             row_dots(2, kind, at, x_stride, w, depth, count, to, out_stride)
-            row += 2
-        while row < rows:
+        elif rows - row == 1:
             at, to = x + 4 * row * x_stride, out + 4 * row * out_stride
             row_dots(1, kind, at, x_stride, w, depth, count, to, out_stride)
-            row += 1
 
     products.__name__ = products.__qualname__ = f"products_{('float', 'half', 'bfloat')[kind]}"
     return njit(products)

@@ -181,18 +181,20 @@ def _row_dots(builder, rows, kind, x, x_stride, w, depth, count, out, out_stride
     whole = builder.and_(depth, INT(-PARTS * LANES))
     rest = builder.sub(depth, whole)
 
-    def one_column(c, _):
-        first = builder.mul(depth, c)
+    def columns(c, number):
+        begins = [builder.mul(depth, builder.add(c, INT(i))) for i in range(number)]
 
         def add_products(k, sums, parts):
             totals = list(sums)
             for part in range(parts):
                 at = builder.add(k, INT(part * LANES))
-                weight = _widened(builder, w, builder.add(first, at), kind)
+                weights = [_widened(builder, w, builder.add(b, at), kind) for b in begins]
                 for r, start in enumerate(starts):
                     place = _pointer(builder, x, builder.add(start, at), FLOAT)
-                    i = r * PARTS + part
-                    totals[i] = _fma(builder, _load(builder, place, VECTOR), weight, sums[i])
+                    value = _load(builder, place, VECTOR)
+                    for i, weight in enumerate(weights):
+                        n = (r * number + i) * PARTS + part
+                        totals[n] = _fma(builder, value, weight, sums[n])
             return totals
 
         def add_most(k, sums):
@@ -201,17 +203,24 @@ def _row_dots(builder, rows, kind, x, x_stride, w, depth, count, out, out_stride
         def add_rest(k, sums):
             return add_products(builder.add(whole, k), sums, 1)
 
-        sums = _loop(builder, whole, PARTS * LANES, [ZEROS] * (rows * PARTS), add_most)
+        sums = [ZEROS] * (rows * number * PARTS)
+        sums = _loop(builder, whole, PARTS * LANES, sums, add_most)
         sums = _loop(builder, rest, LANES, sums, add_rest)
-        for r in range(rows):
-            a, b, c_, d = sums[r * PARTS : (r + 1) * PARTS]
-            total = builder.fadd(builder.fadd(a, b), builder.fadd(c_, d))
+        for n in range(rows * number):
+            first, second, third, fourth = sums[n * PARTS : (n + 1) * PARTS]
+            total = builder.fadd(builder.fadd(first, second), builder.fadd(third, fourth))
             total = builder.call(add_up, [FLOAT(0.0), total], fastmath=("reassoc",))
-            at = builder.add(builder.mul(out_stride, INT(r)), c)
+            row, i = divmod(n, number)
+            at = builder.add(builder.mul(out_stride, INT(row)), builder.add(c, INT(i)))
             builder.store(total, _pointer(builder, out, at, FLOAT))
         return []
 
-    _loop(builder, count, 1, [], one_column)
+    pairs = INT(0)
+    if rows > 2:  # then registers are read as often as memory, and two streams do no harm
+        pairs = builder.and_(count, INT(-2))
+        _loop(builder, pairs, 2, [], lambda c, _: columns(c, 2))
+    left = builder.sub(count, pairs)
+    _loop(builder, left, 1, [], lambda c, _: columns(builder.add(pairs, c), 1))
 
 
 @intrinsic
