@@ -121,6 +121,7 @@ def _content(session: Session, loaded: Loaded, step: Step | None, modality: str)
         st.caption("There is no decision here to look at.")
         return
     try:
-        offered[name].draw(Seen(session, loaded, step))
+        with st.spinner("Looking inside …"):
+            offered[name].draw(Seen(session, loaded, step))
     except PlaygroundError as error:
         st.error(plain(str(error)))

@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 
 from playground.ui.charts import BLUE, GREEN, GREY, VERMILION, attention_chart
+from playground.ui.inside_data import strongest_of
 
 LINE = 88  # characters of a line of tokens
 LETTER, HIGH = 7.3, 26  # pixels that a letter takes, and a line
@@ -19,7 +20,7 @@ UNITS_DRAWN = 6000  # cells of a heat map that a picture holds
 def token_rows(texts: Sequence[str], weights: Sequence[float], arcs: Sequence[int]) -> list[dict]:
     """Return where each token stands on lines of LINE letters, and how strong it is."""
     rows, line, column = [], 0, 0
-    strongest = max(1e-12, *weights)
+    strongest = strongest_of(np.asarray(weights))
     for i, (text, weight) in enumerate(zip(texts, weights, strict=True)):
         shown = text.replace("\n", "")
         wide = max(1, len(shown)) + (1 if i == 0 else 0)
@@ -28,7 +29,8 @@ def token_rows(texts: Sequence[str], weights: Sequence[float], arcs: Sequence[in
         rows.append(
             {
                 "position": i, "token": shown, "line": line, "left": column,
-                "right": column + wide, "weight": float(weight), "share": weight / strongest,
+                "right": column + wide, "weight": float(weight),
+                "share": min(1.0, weight / strongest),
                 "arc": i in arcs,
             }
         )  # fmt: skip
@@ -56,9 +58,8 @@ def tokens_chart(
     base = alt.Chart(alt.Data(values=rows))
     x = alt.X("left:Q", axis=None, scale=alt.Scale(domain=[0, LINE], nice=False))
     y_scale = alt.Scale(domain=[lines, 0], nice=False)
-    color = alt.Color(
-        "weight:Q", scale=alt.Scale(scheme="blues", type="sqrt", domainMin=0), legend=None
-    )
+    scale = alt.Scale(range=["white", "#08519C"], interpolate="rgb", type="sqrt", domain=[0, 1])
+    color = alt.Color("share:Q", scale=scale, legend=None)
     boxes = base.transform_calculate(top="datum.line + 0.15", bottom="datum.line + 0.85")
     boxes = boxes.mark_rect().encode(
         x=x, x2="right:Q", y=alt.Y("top:Q", axis=None, scale=y_scale), y2="bottom:Q", color=color

@@ -121,10 +121,19 @@ def arcs_data(
         "weights": [round(float(w), 6) for w in weights],
         "arcs": [arc.position for arc in arcs(np.asarray(weights), ARCS)] if with_arcs else [],
         "title": title, "facts": facts, "says": says, "unit": unit, "first": first, "leads": True,
-        "low": "none", "high": "strongest",
+        "strongest": strongest_of(weights), "low": "none", "high": "strongest",
         "alt": f"{title}. {len(texts)} tokens; the strongest is {texts[strongest]!r} at position "
         f"{strongest}. Arrow keys read, Enter looks from there.",
     }  # fmt: skip
+
+
+def strongest_of(weights: np.ndarray) -> float:
+    """Return what is drawn as strongest of weights (T,): where heads rest, on BOS, hides the rest.
+
+    Heads that have nothing to say park their weight there (Xiao et al. 2023, arXiv:2309.17453).
+    """
+    told = weights[1:] if len(weights) > 1 else weights
+    return max(1e-9, float(np.max(told)))
 
 
 def pack(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> str:
@@ -147,18 +156,19 @@ def grid_data(
     low: str = "none",
     hint: str = "",
     known: int | None = None,
-    scale: float | None = None,
+    scale: float | np.ndarray | None = None,
 ) -> dict:
     """Return what `head_grid` draws: `values` (n_layer * n_head, width), not negative.
 
     Args:
         tips: what each cell says, layer by layer.
         known: how many cells are known so far, None for all.
-        scale: what is drawn as strongest, None for the largest of each layer and head.
+        scale: what is drawn as strongest, of all heads or of each (n_layer * n_head, 1); None: the
+            largest of each.
     """
     values = np.asarray(values, np.float64).reshape(n_layer * n_head, -1)
     top = values.max(axis=1, keepdims=True) if scale is None else scale
-    share = np.sqrt(values / np.maximum(top, 1e-12))  # small ones stay visible
+    share = np.sqrt((values / np.maximum(top, 1e-12)).clip(0, 1))  # small ones stay visible
     wide = max(14, min(76, GRID_WIDE // n_head - 2))
     tall = max(10, min(40 if values.shape[1] > 1 else 28, GRID_HIGH // n_layer - 2))
     return {
@@ -167,6 +177,12 @@ def grid_data(
         "known": known, "title": title, "facts": facts, "hint": hint,
         "alt": f"{title}: {n_layer} layers of {n_head} heads. Arrow keys move, Enter chooses.",
     }  # fmt: skip
+
+
+def rests_aside(rows: np.ndarray) -> np.ndarray:
+    """Return what is drawn as strongest of each head's row (L, H, n): (L * H, 1), BOS aside."""
+    told = rows[..., 1:] if rows.shape[-1] > 1 else rows
+    return told.max(axis=-1).reshape(-1, 1)
 
 
 def bins_of(rows: np.ndarray, count: int = BINS) -> np.ndarray:

@@ -20,12 +20,12 @@ from playground.traces.trace import Step
 from playground.ui import actions, inside_charts, inside_data, state, views
 from playground.ui.controls import plain
 from playground.ui.inside_components import head_grid, lens_table, matrix_map, token_arcs
-from playground.ui.inside_data import START, arcs_data, head_name, looked
+from playground.ui.inside_data import START, arcs_data, head_name, looked, strongest_of
 from playground.ui.resources import Loaded
 from playground.ui.state import Session
 
 ARCS, MATRIX, ROLLOUT = "arcs", "matrix of a head", "through all layers"
-ROLLOUT_SHOWN, SALIENCY_SHOWN = 512, 1024  # newest tokens that are read for it
+ROLLOUT_SHOWN, SALIENCY_SHOWN = 512, 512  # newest tokens that are read for it
 NEXT = "the token that comes next"
 
 
@@ -81,6 +81,7 @@ def attention(seen: Seen) -> None:
                 chosen=head, title="All heads",
                 facts="Each box is one head: the oldest token at its left, the newest at its "
                 "right. Click one to enlarge it.",
+                scale=inside_data.rests_aside(found.row),
             ),
             on_head_change=lambda: choose_head(session, "maps"),
         )  # fmt: skip
@@ -148,6 +149,10 @@ def _tokens(
 ) -> views.Files:
     """Draw tokens with arcs, and return what offers them."""
     first = seen.first
+    if unit == "percent" and weights[0] > strongest_of(weights):
+        facts += (
+            f" The start token, where heads rest, has {weights[0]:.0%}; colours are of the rest."
+        )
     if newest is not None and len(seen.prefix) > newest:
         facts += f" The newest {newest} tokens are read."
         first = max(first, len(seen.prefix) - newest)

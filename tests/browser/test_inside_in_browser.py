@@ -69,7 +69,7 @@ def test_layers_tell_what_they_find_likeliest(visitor):
     cells.first.hover()
     assert "layer 4, after start" in page.locator(".st-key-inside_lens .tip").inner_text()
     cells.nth(3).click()
-    v.wait_text("How ␣, which followed, rises through the layers")
+    v.wait_text("How t, which followed, rises through the layers")
 
 
 def test_heads_are_left_out_one_after_another_and_one_is_compared(visitor):

@@ -26,7 +26,7 @@ function drawArcs(sheet, state) {
   while (lines.length > data.arcs.length) lines.pop().remove()
   data.arcs.forEach((position, i) => {
     if (!lines[i]) svg.append((lines[i] = document.createElementNS(SVG, "path")))
-    const share = data.weights[position] / state.strongest
+    const share = Math.min(1, data.weights[position] / state.strongest)
     lines[i].setAttribute("d", arcOf(from, place(spans[position])))
     lines[i].setAttribute("stroke-width", (0.8 + 3 * share).toFixed(2))
     lines[i].setAttribute("stroke-opacity", (0.25 + 0.6 * share).toFixed(2))
@@ -60,7 +60,8 @@ export default function (component) {
   const state = kept.get(sheet)
   const { spans, looks, caret } = state
   state.data = data
-  state.strongest = Math.max(1e-12, ...data.weights)
+  state.strongest = data.strongest ?? Math.max(1e-12, ...data.weights)
+  caret.style.display = data.source ? "none" : "" // nothing is written there
   sheet.tabIndex = 0
   sheet.setAttribute("role", "application")
   sheet.setAttribute("aria-label", data.alt)
@@ -68,7 +69,7 @@ export default function (component) {
   while (spans.length > data.texts.length) spans.pop().remove()
   looks.length = spans.length
   data.texts.forEach((text, i) => {
-    const share = Math.sqrt(data.weights[i] / state.strongest) // small weights stay visible
+    const share = Math.sqrt(Math.min(1, data.weights[i] / state.strongest)) // small weights stay visible
     const color = share > 0.08 ? colors[Math.round(255 * share)] : null
     const kind = i === 0 && !data.source ? "token start" : i < data.first ? "token outside" : "token"
     const look = `${kind}|${color}|${text}`
