@@ -17,6 +17,7 @@ from playground.compression.prediction import Condition
 from playground.compression.report import png_of
 from playground.models.base import ARModel
 from playground.tokenizers.audio import to_wav
+from playground.tokenizers.clusters import ClusterTokenizer
 from playground.ui import compression_charts as charts
 from playground.ui import compression_run as run
 from playground.ui import picture_components, picture_input
@@ -121,6 +122,12 @@ def image_section(setting: ImageSetting, canvas: tuple[int, ...] | None = None) 
     """Draw the section of the Image page; `canvas` are the tokens that stand on its canvas."""
     loaded = setting.loaded
     tokenizer = loaded.tokenizer
+    if isinstance(tokenizer, ClusterTokenizer):
+        st.info(
+            "Only models of brightness levels pack pictures into files: a colour out of "
+            f"{tokenizer.levels} is no byte. Choose another model."
+        )
+        return
     choice = picture_input.choose(tokenizer, "picture", loaded.card.folder, canvas)
     thing = None
     if choice is not None:

@@ -6,7 +6,15 @@ import streamlit as st
 
 from playground.errors import ContextFullError, PlaygroundError
 from playground.inspection.attention import has_attention
-from playground.ui import actions, compression, resources, state, text_details, views
+from playground.ui import (
+    actions,
+    compression,
+    resources,
+    state,
+    text_details,
+    translation,
+    views,
+)
 from playground.ui.controls import plain
 from playground.ui.text_setting import TextSetting
 
@@ -74,4 +82,5 @@ def section(setting: TextSetting) -> None:
     if not is_open:
         with details_slot:
             text_details.details(session, loaded, None, "")
-    compression.text_section(session, loaded)
+    if not translation.has_source(loaded.model):  # a text about a source is no use without it
+        compression.text_section(session, loaded)
