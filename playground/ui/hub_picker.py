@@ -43,6 +43,7 @@ class HubSession:
     download: Download | None = None
     problem: str = ""  # of the last action, shown until the next one
     linked: str = ""  # the model that the link named, once it has been seen to
+    chosen: str = ""  # the model that the page shows
 
 
 def hub_is_on() -> bool:
@@ -66,6 +67,10 @@ def picker(cards: dict[str, ModelCard], modality: str) -> ModelCard:
     _follow_link(session, cards)
     is_of_hub = st.query_params.get("model", "").startswith(PREFIX)
     card = model_picker(cards, knows_link=is_of_hub)
+    if session.chosen != card.name:
+        if session.chosen:
+            session.problem = ""  # another model answers what went wrong with one of the Hub
+        session.chosen = card.name
     if hub_is_on():
         with st.expander("Another model from the Hub", icon=":material/cloud_download:",
                          key="hub_open", on_change="rerun") as part:  # fmt: skip
@@ -79,7 +84,10 @@ def picker(cards: dict[str, ModelCard], modality: str) -> ModelCard:
 
 def cards_here(modality: str) -> dict[str, ModelCard]:
     """Return the models of the Hub that are here, the one that was used last first, by name."""
-    cards = _cards_here(constants.HF_HUB_CACHE)
+    try:
+        cards = _cards_here(constants.HF_HUB_CACHE)
+    except PlaygroundError:  # one was removed while the list was made; the next run has it right
+        return {}
     return {name: card for name, card in cards.items() if card.modality == modality}
 
 
