@@ -58,6 +58,15 @@ with st.container(border=True):
         "and which results are likely, varied or repetitive."
     )
 
+with st.container(border=True):
+    st.page_link("pages/5_Evaluate.py", label="**How good is it?**",
+                 icon=":material/straighten:")  # fmt: skip
+    st.markdown(
+        "Measure several models on the same text, pictures or sounds, with intervals. Take BLEU "
+        "apart, ask whether a model knows what it knows and what it copied, judge blind pairs, "
+        "and guess the next letter against a model as Shannon did."
+    )
+
 st.caption(
     "The models are small and were trained for this page on old books and speeches, on small "
     "pictures of clothes, digits and emoji, and on short sounds: drums, instruments and spoken "

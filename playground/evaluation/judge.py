@@ -21,7 +21,7 @@ from playground.models.base import ARModel, device_of
 
 MAX_LOGITS = 2**24  # at once: 64 MB
 
-Measure = Callable[[Tensor, Tensor], Tensor]  # logits (B, T, V), tokens (B, T): numbers (B, T)
+Measure = Callable[[Tensor, Tensor], Tensor]  # logits (B, T, V), tokens (B, T): (B, T[, k])
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def judge(
         PromptError: a token is not the model's.
     """
     starts = _starts(sequences, prompt_length)
-    logprobs = _measure(model, sequences, starts, _logprobs)
+    logprobs = measure(model, sequences, starts, _logprobs)
     return Judgement(logprobs, count_characters(sequences, starts, tokenizer))
 
 
@@ -139,7 +139,7 @@ def entropies(
     The mean surprisal of what a model draws is its entropy; what it is less surprised by was not
     drawn by it.
     """
-    return _measure(model, sequences, _starts(sequences, prompt_length), _entropies)
+    return measure(model, sequences, prompt_length, _entropies)
 
 
 def count_characters(
@@ -187,10 +187,17 @@ class Piece:
     fresh: int
 
 
-def _measure(
-    model: ARModel, sequences: Sequence[Sequence[int]], starts: Sequence[int], of: Measure
-) -> tuple[tuple[float, ...], ...]:
-    """Return one number for every token of every sequence behind its start."""
+def measure(
+    model: ARModel,
+    sequences: Sequence[Sequence[int]],
+    prompt_length: int | Sequence[int],
+    of: Measure,
+) -> tuple[tuple[Any, ...], ...]:
+    """Return what `of` tells of every token of every sequence behind its prompt, as `judge` reads.
+
+    Numbers, or lists of them where `of` returns (B, T, k).
+    """
+    starts = _starts(sequences, prompt_length)
     for tokens in sequences:
         if min(tokens) < 0 or max(tokens) >= model.vocab_size:
             raise PromptError(

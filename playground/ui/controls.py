@@ -24,6 +24,7 @@ PAGES = (  # script, label, icon: the menu of every page, in order
     ("pages/2_Image.py", "Image", ":material/grid_on:"),
     ("pages/3_Audio.py", "Audio", ":material/graphic_eq:"),
     ("pages/4_Compare.py", "Compare", ":material/view_column:"),
+    ("pages/5_Evaluate.py", "Evaluate", ":material/straighten:"),
 )
 
 

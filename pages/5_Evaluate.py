@@ -1,0 +1,18 @@
+"""Evaluate: how good models are, by metrics, by people, and against one's own guesses."""
+
+import streamlit as st
+
+from playground.ui import controls, evaluate_metrics, state
+
+SECTIONS = {
+    "Metrics": evaluate_metrics.section,
+}
+
+controls.page_setup("Evaluate")
+st.title("How good is it?")
+doing = controls.mode_picker(list(SECTIONS))
+notes_slot = st.container()
+SECTIONS[doing]()
+with notes_slot:  # sections have widgets of their own, which may have something to say
+    for note in state.notes():
+        st.warning(controls.plain(note), icon=":material/link_off:")

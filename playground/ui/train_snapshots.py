@@ -1,0 +1,115 @@
+"""One prompt's next token before, during and after a training, from the copies that it kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from playground.checkpoints import load
+from playground.decoding.lane import Lane
+from playground.decoding.stepper import Stepper
+from playground.decoding.strategies import Greedy
+from playground.errors import PlaygroundError
+from playground.running.snapshots import snapshots
+from playground.traces.trace import Step
+from playground.ui import charts, components, train_charts
+from playground.ui.controls import plain
+from playground.ui.resources import turn
+
+PROMPT = "And God said, "
+MAX_CHARACTERS = 100
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a snapshot makes of a prompt."""
+
+    next: Step  # the decision about what follows
+    bits: tuple[float, ...]  # surprisal of each token of the prompt
+    labels: tuple[str, ...]  # of them
+    names: dict[int, str]  # of the candidates
+
+
+@st.cache_resource(max_entries=400, show_spinner=False)
+def _knowledge(folder: str, written: int, prompt: str) -> Knowledge:
+    """Load a snapshot, ask it, and let go of it again."""
+    model, tokenizer = load(Path(folder))
+    tokens = [tokenizer.bos_token, *tokenizer.encode(prompt)]
+    stepper = Stepper(model, Path(folder).name, tokens, n_candidates=charts.SHOWN)
+    decision = stepper.peek(Lane(Greedy()))
+    label = tokenizer.label
+    listed = {decision.token, *(candidate.token for candidate in decision.candidates)}
+    return Knowledge(
+        decision,
+        tuple(step.surprisal for step in stepper.prompt_steps),
+        tuple(label(token) for token in tokens[1:]),
+        {token: label(token) for token in listed},
+    )
+
+
+def section(run: Path) -> None:
+    """Draw a slider over the saved steps, the distribution there, and surprisal at all of them."""
+    kept = snapshots(run)
+    if len(kept) < 2:
+        return
+    st.subheader("What it knew when", anchor=False)
+    st.caption(
+        "The run kept copies of itself before, during and after training. Each reads the same "
+        "prompt; the slider chooses whose next token is drawn."
+    )
+    prompt = st.text_input("Prompt", PROMPT, key="train_prompt", max_chars=MAX_CHARACTERS)
+    steps = list(kept)
+    step = st.select_slider(
+        "After so many optimizer steps", steps, steps[-1], key=f"train_at_{run.name}_{len(steps)}",
+        format_func=lambda step: f"{step:,}" if step else "0 (before training)",
+    )  # fmt: skip
+    try:
+        with turn():
+            known = {step: _ask(kept[step], prompt) for step in steps}
+    except PlaygroundError as error:
+        st.error(plain(str(error)))
+        return
+    _next(known[step], step)
+    if known[step].bits:
+        _prompt(known, step)
+
+
+def _ask(folder: Path, prompt: str) -> Knowledge:
+    return _knowledge(str(folder), (folder / "config.json").stat().st_mtime_ns, prompt)
+
+
+def _next(known: Knowledge, step: int) -> None:
+    decision, label = known.next, known.names.__getitem__
+    rows = [row | {"sid": ""} for row in charts.candidate_rows(decision, label)]
+    data = charts.candidate_bars(rows, decision.stages) | {
+        "title": f"What can come next, after {step:,} steps",
+        "facts": f"{label(decision.token)} is the likeliest: probability "
+        f"{math.exp(decision.logprob):.2%}\nentropy {decision.entropy_bits:.2f} bits",
+        "alt": f"Probabilities of the next token after {step} steps; the most likely is "
+        f"{rows[0]['name']}, {rows[0]['probability']:.0%}",
+    }
+    components.candidate_bars(key="train_next", data=data, on_take_change=lambda: None)
+
+
+def _prompt(known: dict[int, Knowledge], step: int) -> None:
+    """Draw how surprising the prompt itself was, as a whole and token by token."""
+    labels, bits = known[step].labels, [what.bits for what in known.values()]
+    rows = train_charts.mean_rows(list(known), bits, step)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.markdown("**How surprising the prompt is**")
+        st.vega_lite_chart(
+            spec=train_charts.mean_chart(rows).to_dict(), key="train_mean", width="stretch",
+            alt=f"Mean surprisal of the prompt: {rows[0]['bits']:.2f} bits before training, "
+            f"{rows[-1]['bits']:.2f} at the end",
+        )  # fmt: skip
+    with right:
+        st.markdown("**Token by token**")
+        cells = train_charts.surprisal_rows(list(known), bits, labels)
+        st.vega_lite_chart(
+            spec=train_charts.surprisal_chart(cells, labels, step).to_dict(), key="train_cells",
+            width="stretch", alt="Surprisal of each token of the prompt after each number of steps",
+        )  # fmt: skip
