@@ -13,6 +13,7 @@ from playground.ui import controls, remote
 from playground.ui.compare_editor import lane_dialog
 from playground.ui.compare_results import results
 from playground.ui.compare_state import CompareSession, Settings
+from playground.ui.hub_picker import with_hub
 from playground.ui.relatives import kin_of
 from playground.ui.resources import Loaded
 
@@ -20,7 +21,7 @@ controls.page_setup("Compare")
 
 session = state.compare_session()
 with st.sidebar:
-    cards = available("text") | available("image") | available("audio")
+    cards = with_hub(available("text"), "text") | available("image") | available("audio")
     if not cards:
         st.error("There is no model here. Train one: python -m train.text --help")
         st.stop()

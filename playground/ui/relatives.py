@@ -9,8 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from playground.checkpoints import read_config
+from playground.data.hub import PREFIX
 from playground.errors import PlaygroundError
 from playground.registry import ModelCard
+
+PUBLISHED = "tokenizer.json"  # of models that are not our own
 
 
 def kin_of(model: str, cards: dict[str, ModelCard]) -> list[str]:
@@ -49,9 +52,21 @@ def _size(card: ModelCard) -> int:
 
 
 def _facts(card: ModelCard) -> tuple[str, str]:
+    if card.name.startswith(PREFIX) and (card.folder / PUBLISHED).is_file():
+        return _published(str(card.folder)), ""
     path = card.folder / "config.json"
     written = path.stat().st_mtime_ns if path.is_file() else 0
     return _facts_of(str(card.folder), written)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _published(folder: str) -> str:
+    """Return the fingerprint of a tokenizer as the Hub has it; a snapshot is never changed."""
+    try:
+        with open(Path(folder) / PUBLISHED, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # it has just been removed
+        return ""
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
