@@ -67,6 +67,14 @@ with st.container(border=True):
         "and guess the next letter against a model as Shannon did."
     )
 
+with st.container(border=True):
+    st.page_link("pages/7_Train.py", label="**Train a model of your own**",
+                 icon=":material/model_training:")  # fmt: skip
+    st.markdown(
+        "Choose a family, a size, a text and some minutes, and watch noise turn into words: loss, "
+        "gradients, samples, and what one prompt meant to it before, during and after training."
+    )
+
 st.caption(
     "The models are small and were trained for this page on old books and speeches, on small "
     "pictures of clothes, digits and emoji, and on short sounds: drums, instruments and spoken "

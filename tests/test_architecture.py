@@ -26,6 +26,7 @@ MAY_IMPORT = {  # layer: layers it may use, besides itself
     "checkpoints": CORE,
     "experiments": BELOW,  # results; what makes them is in train
     "devices": BELOW,
+    "votes": BELOW,
     "running": CORE | MIDDLE,  # trainings in processes of their own
     "hub": CORE | MIDDLE | {"devices"},
     "comparison": CORE | MIDDLE | {"hub"},
@@ -33,7 +34,7 @@ MAY_IMPORT = {  # layer: layers it may use, besides itself
     "commands": CORE | MIDDLE | TOP,
     "command_line": CORE | MIDDLE | TOP | {"commands"},
     "__main__": {"command_line"},
-    "ui": CORE | MIDDLE | TOP,
+    "ui": CORE | MIDDLE | TOP | {"running"},
 }
 SOURCES = [
     p for folder in ("playground", "pages", "train", "bench") for p in (ROOT / folder).rglob("*.py")
