@@ -125,12 +125,14 @@ def _draw(seen: Seen, job: Job, prefix: tuple[int, ...]) -> None:
             data=inside_data.grid_data(
                 inner.n_layer, inner.n_head, bits, inside_data.ablation_tips(job.found, seen.label),
                 chosen=chosen, title="How far the distribution moves without each head",
-                facts=f"Most without {head_name(worst)}: {most.kl:.3f} bits "
+                facts=f"Most without {head_name(worst)}: {most.kl:.3g} bits "
                 f"(KL divergence). Click a head to see what becomes of the next token.",
-                low="0", high=f"{most.kl:.3f} bits", known=known, scale=most.kl,
+                low="0", high=f"{most.kl:.3g} bits", known=known, scale=most.kl,
             ),
             on_head_change=lambda: choose_head(session, "inside_heads"),
         )  # fmt: skip
+    if chosen is None and job.going is not None:
+        return  # which head changes most is not known yet
     with right:
         head = chosen or worst
         whole = looked(session, ("with", prefix), lambda: logprobs(seen, prefix, ()))
