@@ -239,7 +239,7 @@ class Training:
         self._is_planned = not config.minutes or "total" in facts
         steps = config.steps if self._is_planned else max(config.steps, PROBE_STEPS + 1)
         self.total = facts.get("total", steps)
-        self._judged = time.time()
+        self._judged = self._reported = time.time()
         self._read = facts.get("read", 0)  # of what `report` counts
         self.seconds = self._before = facts["seconds"]  # of training, until the last save
         self._metrics = Metrics(config.out / "metrics.jsonl", self.done)
@@ -328,8 +328,11 @@ class Training:
     def report(self, nats: Tensor, count: int, counted: str) -> None:
         """Count what a step has read; now and then print and note its mean surprisal."""
         self._read += count
-        if not self.is_due(REPORT_EVERY):
+        c, waited = self.config, time.time() - self._reported
+        is_watched = c.eval_seconds and waited >= c.eval_seconds / 2  # a slow model is, too
+        if not (self.is_due(REPORT_EVERY) or is_watched):
             return
+        self._reported = time.time()
         now, steps, bits = self._now(), self.total, nats.item() / math.log(2)
         left = (now - self._before) / (self.done - self._first) * (steps - self.done)
         self.say(

@@ -52,8 +52,8 @@ def loss_spec() -> dict:
 @lru_cache(maxsize=4)
 def curve_spec(name: str, title: str, color: str, form: str, is_log: bool = False) -> dict:
     """One figure against the steps, without rows."""
-    scale = alt.Scale(type="log") if is_log else alt.Scale(zero=True)
-    axis = alt.Axis(tickCount=4, format=form)
+    scale = alt.Scale(type="log", nice=False) if is_log else alt.Scale(zero=True)
+    axis = alt.Axis(tickCount=4, format=form, grid=not is_log, labelOverlap="greedy")
     y = alt.Y(f"{name}:Q", title=title, scale=scale, axis=axis)
     tooltip = [alt.Tooltip("step:Q", format=",d"), alt.Tooltip(f"{name}:Q", title=title)]
     chart = alt.Chart(alt.Data(values=[{}])).mark_line(color=color, strokeWidth=1.8)
@@ -118,7 +118,7 @@ def mean_chart(rows: Sequence[dict]) -> alt.LayerChart:
                     values=[row["at"] for row in rows], labelOverlap="greedy")  # fmt: skip
     x = alt.X("at:Q", title="optimizer steps", axis=axis,
               scale=alt.Scale(type="log", nice=False))  # fmt: skip
-    y = alt.Y("bits:Q", title="bits per token of the prompt", scale=alt.Scale(zero=True))
+    y = alt.Y("bits:Q", title="bits per token", scale=alt.Scale(zero=True))
     tooltip = [alt.Tooltip("step:Q", format=",d"), alt.Tooltip("bits:Q", format=".3f")]
     base = alt.Chart(alt.Data(values=list(rows))).encode(x=x, y=y, tooltip=tooltip)
     scale = alt.Scale(domain=["here", "another"], range=[VERMILION, BLUE])

@@ -19,9 +19,9 @@ from playground.ui.train_controls import Wish
 
 TICK_S = 2.0
 SAMPLES = 3  # of the last ones
-STATES = {  # of a run: icon
-    "running": ":material/play_circle:", "finished": ":material/check_circle:",
-    "stopped": ":material/pause_circle:", "ended": ":material/error:",
+STATES = {  # of a run: its icon and colour
+    "running": (":material/play_circle:", "blue"), "finished": (":material/check_circle:", "green"),
+    "stopped": (":material/pause_circle:", "gray"), "ended": (":material/error:", "red"),
 }  # fmt: skip
 
 
@@ -64,16 +64,14 @@ def _resume(session: TrainSession, training: Training) -> None:
 def run_picker(found: list[Training]) -> Training:
     """Choose which run is shown; the last that was begun, if none is."""
     by_name = {training.name: training for training in found}
-    name = st.selectbox(
-        "Run", list(by_name), key="run",
-        format_func=lambda name: f"{name} ({by_name[name].state})"
-        if name in by_name else name,
-    )  # fmt: skip
+    name = st.selectbox("Run", list(by_name), key="run")
     return by_name[name]
 
 
 def buttons(session: TrainSession, training: Training) -> None:
-    """Draw what can be done with a run."""
+    """Say how a run is, and draw what can be done with it."""
+    icon, color = STATES[training.state]
+    st.badge(training.state, icon=icon, color=color)
     if not trainings.is_allowed():
         return
     if training.state == "running":
