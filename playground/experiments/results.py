@@ -6,8 +6,10 @@ it is computed from the rows.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,22 @@ class Result:
     def values(self, column: str) -> list[Any]:
         """Return the different values of a column, in the order of their first row."""
         return list(dict.fromkeys(row[column] for row in self.rows if column in row))
+
+    def to_csv(self) -> str:
+        """Return the rows as a table; a column that is itself a list is written as JSON."""
+        columns = dict.fromkeys(column for row in self.rows for column in row)
+        file = io.StringIO()
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows:
+            writer.writerow(
+                {k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in row.items()}
+            )
+        return file.getvalue()
+
+    def to_json(self) -> str:
+        """Return what `load_result` reads."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def load_result(name: str, folder: Path = FOLDER) -> Result:
