@@ -68,6 +68,15 @@ with st.container(border=True):
     )
 
 with st.container(border=True):
+    st.page_link("pages/6_Experiments.py", label="**What experiments found**",
+                 icon=":material/science:")  # fmt: skip
+    st.markdown(
+        "Families of models on one text, ways to decode beside what people wrote, scaling laws, "
+        "long sequences, transfer, exposure bias, gradients: each with charts, intervals, limits, "
+        "and the finding in two sentences, also where it contradicts the textbook."
+    )
+
+with st.container(border=True):
     st.page_link("pages/7_Train.py", label="**Train a model of your own**",
                  icon=":material/model_training:")  # fmt: skip
     st.markdown(

@@ -25,6 +25,7 @@ PAGES = (  # script, label, icon: the menu of every page, in order
     ("pages/3_Audio.py", "Audio", ":material/graphic_eq:"),
     ("pages/4_Compare.py", "Compare", ":material/view_column:"),
     ("pages/5_Evaluate.py", "Evaluate", ":material/straighten:"),
+    ("pages/6_Experiments.py", "Experiments", ":material/science:"),
     ("pages/7_Train.py", "Train", ":material/model_training:"),
 )
 
