@@ -18,6 +18,7 @@ from bench.decode import Options, decode, lanes, prefix
 from bench.hub import hub
 from bench.image import image
 from bench.image_page import image_page
+from bench.kills import kills
 from bench.measure import Row
 from bench.page import page
 from bench.train import train
@@ -41,6 +42,7 @@ TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "train": train,  # one optimizer step, and its memory
     "page": pages,  # from a click to the redrawn page, in a browser
 }
+KILLS = 20  # of each training
 COLUMNS = ("row", "unit", "ours", "theirs", "ratio", "spread", "runs", "threads", "peer")
 WIDTHS = (46, 9, 9, 9, 7, 7, 5, 8, 0)
 
@@ -56,12 +58,14 @@ def table_line(cells: list) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("task", choices=[*TASKS, "kills"])
     parser.add_argument("--json", action="store_true", help="one JSON line a row")
     parser.add_argument("--threads", type=int, nargs="+", help="thread counts to try (1 and all)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--quick", action="store_true", help="only show that it runs")
     given = parser.parse_args(argv)
+    if given.task == "kills":  # has no peer: what a training loses when it is killed
+        return kills(2 if given.quick else KILLS, given.json)
     tried = tuple(given.threads or sorted({1, os.cpu_count() or 1}))
     options = Options(given.device, tried, given.quick)
     if not given.json:

@@ -80,8 +80,11 @@ def surprisal_rows(
     ]
 
 
-def surprisal_chart(rows: Sequence[dict], labels: Sequence[str], chosen: int) -> alt.LayerChart:
-    """Surprisal of each token of a text (across) after each number of steps (down)."""
+def surprisal_chart(rows: Sequence[dict], labels: Sequence[str], chosen: int) -> alt.Chart:
+    """Surprisal of each token of a text (across) after each number of steps (down).
+
+    The row of the `chosen` step stands out.
+    """
     names = "[" + ",".join(f"'{_quoted(label)}'" for label in labels) + "]"
     every = max(1, math.ceil(len(labels) / 60))
     axis = alt.Axis(labelExpr=f"{names}[datum.value]", title=None, labelAngle=0, ticks=False,
@@ -92,15 +95,10 @@ def surprisal_chart(rows: Sequence[dict], labels: Sequence[str], chosen: int) ->
     base = alt.Chart(alt.Data(values=list(rows))).encode(x=alt.X("position:O", axis=axis), y=y)
     cells = base.mark_rect().encode(
         color=alt.Color("bits:Q", scale=scale, legend=legend),
+        opacity=alt.condition(f"datum.step == '{chosen:,}'", alt.value(1), alt.value(0.55)),
         tooltip=["token:N", "step:O", alt.Tooltip("bits:Q", format=".2f")],
     )
-    here = (
-        base.transform_filter(f"datum.step == '{chosen:,}'")
-        .transform_aggregate(left="min(position)", right="max(position)", groupby=["step"])
-        .mark_tick(orient="vertical", thickness=4, color=VERMILION, size=22, xOffset=-9)
-        .encode(x="left:O", y=y)
-    )
-    return alt.layer(cells, here).properties(height=alt.Step(26))
+    return cells.properties(height=alt.Step(26))
 
 
 def mean_rows(steps: Sequence[int], bits: Sequence[Sequence[float]], chosen: int) -> list[dict]:

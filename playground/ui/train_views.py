@@ -12,6 +12,7 @@ from streamlit.errors import StreamlitAPIException
 from playground.errors import PlaygroundError
 from playground.running import trainings
 from playground.running.metrics import Metrics
+from playground.running.snapshots import snapshots
 from playground.running.trainings import Training
 from playground.ui import state, train_charts
 from playground.ui.controls import plain
@@ -90,12 +91,14 @@ def watch(session: TrainSession, training: Training) -> None:
     if session.metrics is None or session.metrics.folder != training.folder:
         session.metrics = Metrics(training.folder)
     is_going = training.state == "running"
+    kept = len(snapshots(training.folder))
 
     @st.fragment(run_every=TICK_S if is_going else None)
     def board() -> None:
         now = trainings.read(training.folder)
-        if now is None or now.state != training.state:
-            st.rerun()  # buttons and the list of runs concern the whole page
+        is_same = now is not None and now.state == training.state
+        if not is_same or len(snapshots(training.folder)) != kept:
+            st.rerun()  # buttons, the list of runs and the slider are the page's
         session.metrics.update()
         _status(session.metrics, training)
         _curves(session.metrics)
