@@ -52,7 +52,7 @@ def families(result: Result) -> Finding:
     best, *others = sorted(bits, key=lambda family: bits[family].mean)
     near = [family for family in others if overlap(bits[family], bits[best])]
     far = [f"{f} ({told(bits[f])})" for f in others if f not in near]
-    first = f"{best} needs the fewest bits per character, {told(bits[best])}"
+    first = f"Of the families {best} needs the fewest bits per character, {told(bits[best])}"
     first += f"; {listed(near)} cannot be told from it, since their intervals overlap" * bool(near)
     first += f"; clearly behind: {listed(far)}" * bool(far)
     counted = [row for row in result.rows if is_counted(row)]
@@ -162,14 +162,15 @@ def quality(result: Result) -> Finding:
 # -- scaling ---------------------------------------------------------------------------------------
 
 
-def scaling_fit(result: Result) -> Fit:
-    """Fit the power law of Hoffmann et al. to all runs.
+def scaling_fit(result: Result, resamples: int = 200) -> Fit:
+    """Fit the power law of Hoffmann et al. to all runs; with no intervals if nothing is resampled.
 
     Raises:
         DataError: there are too few sizes or amounts of text.
     """
     columns = ("parameters", "tokens", "bits_per_char")
-    return fit(*([row[column] for row in result.rows] for column in columns))
+    runs = ([row[column] for row in result.rows] for column in columns)
+    return fit(*runs, resamples=resamples)
 
 
 def scaling(result: Result) -> Finding:

@@ -201,6 +201,8 @@ def on_and_off(result: Result) -> dict[str, Interval]:
 
 def helps(result: Result) -> Finding:
     gaps = on_and_off(result)
+    if not gaps:
+        raise ValueError("nothing was switched")
     clear = {a: g for a, g in gaps.items() if g.excludes_zero and not math.isinf(g.half_width)}
     said = {a: f"{a} ({g.mean:+.3f} bits)" if a in clear else f"{a} ({g.mean:+.3f})"
             for a, g in gaps.items()}  # fmt: skip

@@ -66,7 +66,7 @@ def fit(parameters, tokens, losses, *, resamples: int = 200, seed: int = 0) -> F
     if min(len(set(N)), len(set(D))) < 3:
         raise DataError(
             f"A power law needs three sizes and three amounts of text; there are {len(set(N))} "
-            f"and {len(set(D))}."
+            f"and {len(set(D))}. Make more: python -m train.experiment scaling."
         )
     law = _law(N, D, L)
     cells = [np.flatnonzero((N == n) & (D == d)) for n, d in dict.fromkeys(zip(N, D, strict=True))]
@@ -94,22 +94,36 @@ def _law(N: np.ndarray, D: np.ndarray, L: np.ndarray) -> PowerLaw:
 
 
 def _on_grid(N, D, L, of_a, of_b) -> tuple[np.ndarray, np.ndarray]:
-    """Return the squared errors and the best E, A, B ≥ 0 of every pair of exponents."""
+    """Return the squared errors and the best E, A, B ≥ 0 of every pair of exponents.
+
+    The errors of a linear fit follow from sums over the runs, w' G w - 2 w' r + L' L, which are
+    a product of matrices for the whole grid.
+    """
+    u = np.power(N[:, None], -of_a)  # (runs, a)
+    v = np.power(D[:, None], -of_b)  # (runs, b)
     shape = (len(of_a), len(of_b))
-    terms = np.empty((*shape, len(L), 3))
-    terms[..., 0] = 1
-    terms[..., 1] = np.power(N[None, :], -of_a[:, None])[:, None]
-    terms[..., 2] = np.power(D[None, :], -of_b[:, None])[None]
-    gram = np.swapaxes(terms, -1, -2) @ terms
-    right = (terms * L[:, None]).sum(-2)
+    gram, right = np.empty((*shape, 3, 3)), np.empty((*shape, 3))
+    for i, j, sums in (
+        (0, 0, float(len(L))), (0, 1, u.sum(0)[:, None]), (0, 2, v.sum(0)),
+        (1, 1, (u * u).sum(0)[:, None]), (1, 2, u.T @ v), (2, 2, (v * v).sum(0)),
+    ):  # fmt: skip
+        gram[..., i, j] = gram[..., j, i] = sums
+    right[..., 0], right[..., 1], right[..., 2] = L.sum(), (u.T @ L)[:, None], v.T @ L
     best, weights = np.full(shape, np.inf), np.zeros((*shape, 3))
-    for size in (3, 2, 1):  # non-negative least squares, with every set of terms left out
+    for size in (3, 2, 1):  # non-negative least squares: with every set of terms left out
         for kept in map(list, combinations(range(3), size)):
             part = gram[..., kept, :][..., kept] + 1e-10 * np.eye(size)
+            some = np.linalg.solve(part, right[..., kept, None])[..., 0]
+            errors = (
+                (some[..., None, :] @ part @ some[..., None])[..., 0, 0]
+                - 2 * (some * right[..., kept]).sum(-1)
+                + L @ L
+            )
+            better = (some >= 0).all(-1) & (errors < best)
             found = np.zeros((*shape, 3))
-            found[..., kept] = np.linalg.solve(part, right[..., kept, None])[..., 0]
-            errors = ((np.einsum("abnk,abk->abn", terms, found) - L) ** 2).sum(-1)
-            better = (found >= 0).all(-1) & (errors < best)
+            found[..., kept] = some
             best = np.where(better, errors, best)
             weights[better] = found[better]
+        if size == 3 and (weights > 0).all():
+            break  # nothing is gained by leaving a term out
     return best, weights

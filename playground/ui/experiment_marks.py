@@ -86,15 +86,16 @@ def lines(
         y=alt.Y(f"{y_field}:Q", scale=y["scale"]), color=color, shape=marks.shape(field),
         tooltip=tooltip,
     )  # fmt: skip
-    return alt.layer(band, line, points).properties(height=320)
+    return alt.layer(band, line, points).properties(height=400)
 
 
-def level(value: float, says: str) -> alt.LayerChart:
-    """A dashed grey line across the chart at a height, and what it is."""
+def level(value: float, says: str, *, at_left: bool = False) -> alt.LayerChart:
+    """A dashed grey line across the chart at a height, and what it is at one of its ends."""
     base = alt.Chart(alt.Data(values=[{"level": value, "says": says}])).encode(y="level:Q")
     rule = base.mark_rule(color=GREY, strokeDash=[5, 4], strokeWidth=1.3)
-    text = base.mark_text(align="right", dx=-4, dy=-7, color=GREY, fontSize=11).encode(
-        x=alt.value("width"), text="says:N"
+    align, dx = ("left", 4) if at_left else ("right", -4)
+    text = base.mark_text(align=align, dx=dx, dy=-7, color=GREY, fontSize=11).encode(
+        x=alt.value(0 if at_left else "width"), text="says:N"
     )
     return alt.layer(rule, text)
 

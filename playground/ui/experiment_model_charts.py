@@ -28,7 +28,7 @@ from playground.ui import compare_charts
 from playground.ui.charts import GREY
 from playground.ui.experiment_marks import LOG, Drawn, Marks, dots, level, lines
 
-BITS = "bits per character (less is better)"
+BITS = "bits per character"
 ISO_FLOPS = 5  # amounts of computation that are drawn
 FREE = alt.Scale(zero=False)
 LOG_SCALE = alt.Scale(**LOG)
@@ -95,24 +95,28 @@ def families(result: Result) -> tuple[Drawn, ...]:
         best = min(counts, key=lambda row: row["bits_per_char"], default=None)
         if best is not None:
             says = f"{best['family']} counts"
-            chart = alt.layer(chart, level(best["bits_per_char"], says)).properties(height=320)
+            chart = alt.layer(chart, level(best["bits_per_char"], says)).properties(height=400)
         found.append(
             Drawn(
                 f"families-{by}", f"While they learn, by {by}",
-                "The mean of the seeds at one size, and a band from the least to the greatest.",
+                "Less is better. The mean of the seeds at one size; a band from the least to the "
+                "greatest.",
                 f"Held-out bits per character against {by}, a line a family", chart,
             )
         )  # fmt: skip
     x = alt.X("parameters:Q", title="parameters (log scale)", scale=LOG_SCALE,
               axis=alt.Axis(grid=False, format="~s"))  # fmt: skip
     by_size = lines(size_rows(result), marks, "family", x, y)
-    marked = [level(row["bits_per_char"], row["family"]) for row in counts]
+    marked = [
+        level(row["bits_per_char"], row["family"], at_left=i % 2 == 1)
+        for i, row in enumerate(counts)
+    ]
     sizes = Drawn(
         "families-parameters", "At the end, by parameters",
         "Three sizes a family; the bar is the 95 % interval where there are seeds. Tables of "
         "counts have no parameters: dashed lines.",
         "Final bits per character against parameters, a line a family",
-        alt.layer(by_size, *marked).properties(height=360),
+        alt.layer(by_size, *marked).properties(height=440),
     )  # fmt: skip
     return (*found, sizes)
 
@@ -186,7 +190,7 @@ def _figures(row: Row) -> dict:
 def scaling(result: Result) -> tuple[Drawn, ...]:
     """Draw what was measured as points and the fitted law as lines; only points if none fits."""
     try:
-        law = scaling_fit(result).law
+        law = scaling_fit(result, resamples=0).law
     except DataError:
         law = None
     found = []
@@ -231,7 +235,7 @@ def _curves(
     legend.title = f"{of}"
     x = alt.X(f"{by}:Q", title=f"{by} (log scale)", scale=LOG_SCALE,
               axis=alt.Axis(format="~s", grid=False))  # fmt: skip
-    y = alt.Y("bits:Q", title=f"{y_title}, log scale", scale=LOG_SCALE,
+    y = alt.Y("bits:Q", title=f"{y_title} (log scale)", scale=LOG_SCALE,
               axis=alt.Axis(format=".2~f"))  # fmt: skip
     color = marks.color(of, legend)
     line = (
@@ -255,7 +259,7 @@ def _curves(
             ],
         )
     )
-    return alt.layer(line, dot).properties(height=340)
+    return alt.layer(line, dot).properties(height=430)
 
 
 def _iso_flops(result: Result, law) -> Drawn:
@@ -320,7 +324,7 @@ def lengths(result: Result) -> tuple[Drawn, ...]:
             "Means over windows of text and their 95 % bootstrap intervals. Learned positions end "
             f"at {BEYOND}: there is no vector for the next one.",
             "Bits per character by position, a line a family",
-            alt.layer(by_position, rule, text).properties(height=380),
+            alt.layer(by_position, rule, text).properties(height=500),
         )
     ]  # fmt: skip
     timed = [

@@ -12,7 +12,7 @@ SEEDS = "Intervals are 95 % (Student's t) over the seeds; three seeds make wide 
 class Text:
     """What stands around the charts of an experiment."""
 
-    title: str
+    title: str  # short: it stands in the picker and in links
     question: str
     claim: str  # what the lesson says of it; empty if it only asks
     limits: tuple[str, ...]
@@ -34,7 +34,7 @@ TEXTS = {
         ),
     ),
     "quality": Text(
-        "Quality of what is written",
+        "Quality",
         "The same model continues the same beginnings in many ways. How likely, how varied and how "
         "repetitive is what it writes, beside what people wrote there?",
         "Greedy decoding can lead to repetitive text; beam search to generic, repetitive outputs.",
@@ -99,7 +99,7 @@ TEXTS = {
         ),
     ),
     "gradients": Text(
-        "Gradients by distance",
+        "Gradients",
         "How much does a prediction's gradient still tell the token so many places back, in a "
         "plain recurrent network, a GRU and an LSTM, before and after training?",
         "RNN: vanishing gradients for long sequences. LSTM and GRU: better gradient flow.",
@@ -111,7 +111,7 @@ TEXTS = {
         ),
     ),
     "helps": Text(
-        "What helps training",
+        "What helps",
         "Clipping, warm-up, a curriculum by length and scheduled sampling, each on and off with "
         "everything else the same: which of them lowers the loss?",
         "Clipping: a solution to exploding gradients. A curriculum: faster convergence and better "

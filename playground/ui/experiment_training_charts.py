@@ -40,7 +40,7 @@ def transfer(result: Result, steps: int = 0) -> tuple[Drawn, ...]:
     top, low = (f(row["bits"] for row in rows) for f in (max, min))
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("read:N", sort=names, title="reads",
-                axis=alt.Axis(labelAngle=-35, orient="top", labelLimit=110)),
+                axis=alt.Axis(labelAngle=-45, labelLimit=110, labelOverlap=False)),
         y=alt.Y("trained_on:N", sort=names, title="trained on", axis=alt.Axis(labelLimit=110)),
     )  # fmt: skip
     tooltip = [
@@ -64,7 +64,7 @@ def transfer(result: Result, steps: int = 0) -> tuple[Drawn, ...]:
         "A row is what a model was trained on, a column what it reads; dark is dear. The mean of "
         "the seeds.",
         "; ".join(f"{r['trained_on']} reads {r['read']}: {r['bits']:.2f}" for r in rows),
-        alt.layer(cells, numbers).properties(height=52 * len(names) + 40),
+        alt.layer(cells, numbers).properties(height=48 * len(names) + 110),
     )  # fmt: skip
     return (heat, _tuning(result, names))
 

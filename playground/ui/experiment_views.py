@@ -46,13 +46,14 @@ class Telling:
 
 
 def picker() -> str:
-    """Choose an experiment by its name, which is in the link."""
-    controls.name_strangers("experiment", NAMES)
-    return st.pills(
-        "Experiment", NAMES, default=NAMES[0], required=True, key="experiment",
-        bind="query-params", format_func=lambda name: TEXTS[name].title,
-        label_visibility="collapsed",
+    """Choose an experiment; its title is in the link. Return its name."""
+    names = {TEXTS[name].title: name for name in NAMES}
+    controls.name_strangers("experiment", list(names))
+    title = st.pills(
+        "Experiment", list(names), default=next(iter(names)), required=True, key="experiment",
+        bind="query-params", label_visibility="collapsed",
     )  # fmt: skip
+    return names[title]
 
 
 def kept(name: str) -> Telling | None:
@@ -118,10 +119,10 @@ def steps_slider(result: Result) -> int | None:
 
 
 def pictures(told: Telling, prefix: str, columns: int = 2) -> None:
-    """Draw the charts of a result, so many beside each other."""
+    """Draw the charts of a result, so many beside each other; one left over has a whole row."""
     for first in range(0, len(told.drawn), columns):
         row = told.drawn[first : first + columns]
-        for column, (drawn, spec) in zip(st.columns(columns, gap="large"), row, strict=False):
+        for column, (drawn, spec) in zip(st.columns(len(row), gap="large"), row, strict=True):
             with column:
                 st.markdown(f"**{drawn.title}**")
                 st.caption(drawn.caption)
