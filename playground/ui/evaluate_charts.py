@@ -7,7 +7,8 @@ from typing import Any
 
 import altair as alt
 
-from playground.ui.charts import BLUE, GREY
+from playground.ui.charts import BLUE, GREY, VERMILION
+from playground.ui.compare_charts import COLORS, SHAPES
 
 
 def intervals_chart(rows: Sequence[dict[str, Any]], unit: str) -> alt.LayerChart:
@@ -42,3 +43,104 @@ def intervals_chart(rows: Sequence[dict[str, Any]], unit: str) -> alt.LayerChart
     )
     figures = base.mark_text(dy=-11, fontSize=11, color=GREY).encode(x=x, text="says:N")
     return alt.layer(rule, points, figures).properties(height=alt.Step(36))
+
+
+def ngrams_chart(rows: Sequence[dict[str, Any]]) -> alt.LayerChart:
+    """How often each n-gram comes (hollow) and how often it counts (solid)."""
+    shown = [
+        {"gram": row["n-gram"], "count": row["in the candidate"],
+         "most": row["most in a reference"], "counted": row["counted (clipped)"],
+         "says": f"{row['counted (clipped)']} of {row['in the candidate']}"}
+        for row in rows
+    ]  # fmt: skip
+    base = alt.Chart(alt.Data(values=shown)).encode(
+        y=alt.Y("gram:N", sort=None, title=None, axis=alt.Axis(labelLimit=220, labelFontSize=12)),
+        tooltip=[
+            alt.Tooltip("gram:N", title="n-gram"),
+            alt.Tooltip("count:Q", title="in the candidate"),
+            alt.Tooltip("most:Q", title="most in a reference"),
+            alt.Tooltip("counted:Q", title="counted"),
+        ],
+    )
+    axis = alt.Axis(tickMinStep=1, format="d", grid=False)
+    title = "times in the candidate (hollow), counted (solid)"
+    x = alt.X("count:Q", title=title, axis=axis)
+    hollow = base.mark_bar(fillOpacity=0.12, fill=GREY, stroke=GREY, strokeDash=[3, 2]).encode(x=x)
+    solid = base.mark_bar(color=BLUE).encode(x=alt.X("counted:Q", title=title, axis=axis))
+    figures = base.mark_text(align="left", dx=5, fontSize=11, color=GREY).encode(x=x, text="says:N")
+    return alt.layer(hollow, solid, figures).properties(height=alt.Step(22))
+
+
+def reliability_chart(rows: Sequence[dict[str, Any]]) -> alt.LayerChart:
+    """Frequency against predicted probability, the diagonal, and how many predictions there are.
+
+    A row is {"probability", "frequency", "count", "low", "high", "model"}.
+    """
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    base = alt.Chart(alt.Data(values=list(rows)))
+    ends = [{"probability": 0, "frequency": 0}, {"probability": 1, "frequency": 1}]
+    axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
+    scale = alt.Scale(domain=[0, 1])
+    x = alt.X("probability:Q", title="predicted probability", axis=axis, scale=scale)
+    y = alt.Y("frequency:Q", title="how often it came", axis=axis, scale=scale)
+    color = alt.Color(
+        "model:N", scale=alt.Scale(domain=models, range=list(COLORS[: len(models)])),
+        legend=alt.Legend(title=None, orient="bottom", columns=1, labelLimit=260),
+    )  # fmt: skip
+    shape = alt.Shape("model:N", scale=alt.Scale(domain=models, range=list(SHAPES[: len(models)])))
+    tooltip = [
+        "model:N",
+        alt.Tooltip("probability:Q", title="predicted", format=".1%"),
+        alt.Tooltip("frequency:Q", title="came true", format=".1%"),
+        alt.Tooltip("count:Q", title="predictions", format=","),
+    ]
+    diagonal = (
+        alt.Chart(alt.Data(values=ends)).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y)
+    )
+    lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=color)
+    points = base.mark_point(filled=True, size=80, opacity=1).encode(
+        x=x, y=y, color=color, shape=shape, tooltip=tooltip
+    )
+    return alt.layer(diagonal, lines, points).properties(height=360)
+
+
+def counts_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
+    """How many predictions fall into each bin, by model."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    return (
+        alt.Chart(alt.Data(values=list(rows)))
+        .mark_bar()
+        .encode(
+            x=alt.X("low:O", title="predicted probability from", axis=alt.Axis(format="%")),
+            xOffset=alt.XOffset("model:N", sort=models),
+            y=alt.Y("count:Q", title="predictions", axis=alt.Axis(tickCount=3)),
+            color=alt.Color(
+                "model:N", legend=None,
+                scale=alt.Scale(domain=models, range=list(COLORS[: len(models)])),
+            ),
+            tooltip=["model:N", alt.Tooltip("count:Q", format=","),
+                     alt.Tooltip("probability:Q", format=".1%")],
+        )
+        .properties(height=130)
+    )  # fmt: skip
+
+
+def lengths_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
+    """Share of the characters of each kind of text that lie in copies of so many characters."""
+    kinds = list(dict.fromkeys(row["text"] for row in rows))
+    return (
+        alt.Chart(alt.Data(values=list(rows)))
+        .mark_bar()
+        .encode(
+            x=alt.X("length:N", sort=None, title="length of the longest copy (characters)",
+                    axis=alt.Axis(labelAngle=0)),
+            xOffset=alt.XOffset("text:N", sort=kinds),
+            y=alt.Y("share:Q", title="share of the characters", axis=alt.Axis(format="%")),
+            color=alt.Color(
+                "text:N", scale=alt.Scale(domain=kinds, range=[VERMILION, GREY][: len(kinds)]),
+                legend=alt.Legend(title=None, orient="bottom", columns=1, labelLimit=300),
+            ),
+            tooltip=["text:N", "length:N", alt.Tooltip("share:Q", format=".1%")],
+        )
+        .properties(height=280)
+    )  # fmt: skip

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-from playground.ui import evaluate_likelihood
+from playground.ui import (
+    evaluate_bleu,
+    evaluate_calibration,
+    evaluate_likelihood,
+    evaluate_memory,
+    evaluate_variety,
+)
 from playground.ui.controls import name_strangers
 
 MEASURES = {
     "Likelihood": evaluate_likelihood.section,
+    "BLEU and chrF": evaluate_bleu.section,
+    "Variety": evaluate_variety.section,
+    "Calibration": evaluate_calibration.section,
+    "Memorisation": evaluate_memory.section,
 }
 
 

@@ -5,6 +5,9 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from playground.data.text import Corpus
+from playground.errors import DataError
+from playground.ui import evaluate_memory, evaluate_metrics
 from tests.helpers import ROOT
 
 
@@ -75,7 +78,75 @@ class TestLikelihood:
         assert "“nobody”, which is not here" in messages(shown)
 
 
-@pytest.mark.parametrize("measure", ["Likelihood"])
+class TestTexts:
+    def test_bleu_shows_what_is_clipped(self):
+        shown = page(measure="BLEU and chrF")
+        assert float(shown.metric[0].value) < 5  # the paraphrase
+        assert "words, not meaning" in messages(shown)
+        shown.button(key="bleu_example_2").click().run()
+        orders, grams = (d.value for d in shown.dataframe)
+        assert orders["in a reference"][0] == 7
+        assert orders["after clipping"][0] == 2
+        assert grams["n-gram"].tolist() == ["the"]
+        shown.text_area(key="references").set_value(" ").run()
+        assert "1 to 8 references, got 0" in messages(shown)
+
+    def test_the_same_text_twice_has_no_variety(self):
+        shown = page(measure="Variety", variety_from="Pasted")
+        text = "the dog and the cat and the dog"
+        shown.text_area(key="variety_pasted").set_value(f"{text}\n\n{text}").run()
+        assert not shown.exception
+        table = shown.dataframe[0].value.set_index("figure")
+        assert table["pasted"]["self-BLEU"] == pytest.approx(100)
+        assert table["pasted"]["distinct-1"] == 4 / 16
+        assert table["people's text"]["texts"] == 2
+
+    def test_samples_that_are_written_now_are_looked_at(self):
+        shown = page(
+            measure="Variety", variety_model="kjv-char-ngram", variety_samples="3",
+            variety_length="40", variety_way="greedy",
+        )  # fmt: skip
+        shown.button(key="variety_write_start").click().run()
+        done(shown, "variety_texts")
+        shown.run()
+        table = shown.dataframe[0].value.set_index("figure")
+        assert table["kjv-char-ngram"]["texts"] == 3
+        assert table["kjv-char-ngram"]["self-BLEU"] == pytest.approx(100)  # greedy: all the same
+
+    def test_predictions_are_compared_with_what_came(self):
+        shown = page(measure="Calibration", calibration_models=["kjv-char-ngram"])
+        shown.button(key="calibration_start").click().run()
+        done(shown, "calibration")
+        shown.run()
+        table = shown.dataframe[0].value
+        assert table["model"].tolist() == ["kjv-char-ngram"]
+        assert table["predictions"][0] > 7000
+        assert 0 < table["expected calibration error"][0] < 20
+
+    def test_copies_are_found_where_the_corpus_is_here(self, monkeypatch):
+        text = "And it came to pass in those days, that there went out a decree. " * 40
+        corpus = Corpus("King James Bible", (text + "z" * 206_892,), "", "")
+        monkeypatch.setattr(evaluate_memory, "load_corpus", lambda name: corpus)
+        shown = page(measure="Memorisation", memory_from="Pasted")
+        shown.text_area(key="memory_pasted").set_value("Lo! in those days, that there was").run()
+        shown.button(key="memorisation_start").click().run()
+        done(shown, "memorisation")
+        shown.run()
+        assert shown.code[0].value == " in those days, that there w"
+        assert shown.metric[0].value == "28 characters"
+
+    def test_a_corpus_that_is_not_installed_is_told(self, monkeypatch):
+        def missing(name):
+            raise DataError("The King James text is not installed. Install it.")
+
+        monkeypatch.setattr(evaluate_memory, "load_corpus", missing)
+        shown = page(measure="Memorisation", memory_from="Pasted")
+        shown.text_area(key="memory_pasted").set_value("in those days").run()
+        shown.button(key="memorisation_start").click().run()
+        assert "not installed" in messages(shown)
+
+
+@pytest.mark.parametrize("measure", list(evaluate_metrics.MEASURES))
 def test_every_measure_opens_without_computing(measure):
     shown = page(measure=measure)
     assert not shown.error
