@@ -13,10 +13,17 @@ from typing import Any
 import torch
 
 from playground.errors import CheckpointError
+from playground.hub.building import Building, most_parameters
 from playground.hub.contents import OF_PICTURES, OF_SOUNDS, Source, Wanted, Weights, problem
 
-# Keys by which a config could ask for code, or for another way to be loaded than the one here.
-ASKS = ("auto_map", "trust_remote_code", "custom_generate", "custom_pipelines", "_name_or_path")
+# Keys by which a config could ask for code (kernels of the Hub are code), for other files, or for
+# another way to be loaded than the one here.
+ASKS = frozenset((
+    "auto_map", "trust_remote_code", "custom_generate", "custom_pipelines", "_name_or_path",
+    "transformers_weights", "fusion_config", "attn_implementation", "_attn_implementation",
+    "_attn_implementation_internal", "experts_implementation", "_experts_implementation",
+    "_experts_implementation_internal",
+))  # fmt: skip
 MAX_VALUES = 50_000  # numbers, names and lists in a config
 MAX_POSITIONS = 2**24
 MAX_TABLE = 2**26  # positions x width, which some kinds write into a table
@@ -54,10 +61,11 @@ def classes_of(held: Wanted, source: Source) -> tuple[str, str]:
             source,
             f"transformers {__version__} does not know the architecture {model_type[:60]!r}",
         )
-    if isinstance(how := held.config.get("quantization_config"), dict):
+    if how := held.config.get("quantization_config") or held.config.get("compression_config"):
+        method = how.get("quant_method") if isinstance(how, dict) else None
         raise problem(
             source,
-            f"its weights are quantised by {str(how.get('quant_method', 'an unknown method'))[:40]}"
+            f"its weights are quantised by {str(method or 'an unknown method')[:40]}"
             ", which needs packages or a graphics card that are not here. Look for the same model "
             "in float16 or bfloat16",
         )
@@ -154,7 +162,7 @@ def count(held: Wanted, weights: Weights, source: Source) -> int:
     import transformers
 
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), Building(most_parameters(len(weights.shapes))):
             model = getattr(transformers, name)(config)
     except Exception as error:  # as above
         raise _unbuilt(source, error) from error

@@ -23,6 +23,8 @@ from playground.models import FAMILIES
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 MAX_INDEX_BYTES = 2 * 2**20
+MAX_TOKENIZER_BYTES = 64 * 2**20
+MAX_BESIDE_BYTES = 4 * 2**20  # of any other file beside the weights
 MAX_SHARDS = 64
 MAX_FILES = 20_000
 PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
@@ -128,6 +130,10 @@ def wanted(source: Source) -> Wanted:
             "can add one with `AutoTokenizer.from_pretrained(…).save_pretrained(…)`",
         )
     beside = (*needed, *(file for file in more if file in source.sizes))
+    for file in beside:
+        most = MAX_TOKENIZER_BYTES if file == "tokenizer.json" else MAX_BESIDE_BYTES
+        if source.sizes[file] > most:
+            raise problem(source, f"{file} is larger than {most // 2**20} MB")
     index = (INDEX,) if WEIGHTS not in source.sizes else ()
     return Wanted(kind, architecture, config, ("config.json", *beside, *index, *weights), weights)
 

@@ -12,11 +12,11 @@ import torch
 from playground import checkpoints
 from playground.hub import cache, memory
 from playground.hub.architecture import build_config, check_sizes, classes_of
+from playground.hub.building import bounded
 from playground.hub.contents import Folder, Source, Wanted, problem, read_weights, wanted
 from playground.models.base import ARModel
 
-MUSIC_S = 30.0  # that a piece of music has room for: what MusicGen was trained on
-_LOADING = threading.Lock()  # `from_pretrained` sets the default type of torch while it works
+_LOADING = threading.Lock()  # `from_pretrained` patches a few things of torch while it works
 
 
 def load(folder: Path, device: str = "cpu") -> tuple[ARModel, Any]:
@@ -67,19 +67,22 @@ def load_pretrained(
     if dtype is not None:
         chosen, needed = dtype, int(weights.stored * dtype.itemsize * memory.OVERHEAD)
     memory.check_room(source.title[0].upper() + source.title[1:], needed, device)
-    inner = _read(folder, name, config, chosen, source)
+    inner = _read(folder, name, config, chosen, len(weights.shapes), source)
     model, tokenizer = _wrap(held, inner, folder)
     return model.eval().requires_grad_(False).to(device), tokenizer
 
 
-def _read(folder: Path, name: str, config: Any, dtype: torch.dtype, source: Source) -> Any:
+def _read(
+    folder: Path, name: str, config: Any, dtype: torch.dtype, tensors: int, source: Source
+) -> Any:
     """Return the model of `transformers` with its weights; those that are missing are told."""
     import transformers
 
     try:
         transformers.utils.logging.disable_progress_bar()  # it is done before one is seen
+        kind = getattr(transformers, name)
         with _LOADING:
-            inner, told = getattr(transformers, name).from_pretrained(
+            inner, told = bounded(kind, tensors).from_pretrained(
                 folder,
                 config=config,
                 dtype=dtype,
@@ -90,6 +93,7 @@ def _read(folder: Path, name: str, config: Any, dtype: torch.dtype, source: Sour
     except Exception as error:  # foreign weights can fail in any way
         what = " ".join(str(error).split())[:200] or type(error).__name__
         raise problem(source, f"its weights do not fit its config ({what})") from error
+    inner.__class__ = kind
     unlike = [*told.get("missing_keys", ()), *told.get("mismatched_keys", ())]
     if unlike:
         first = sorted(key if isinstance(key, str) else str(key[0]) for key in unlike)[0]
@@ -132,20 +136,6 @@ def _wrap(held: Wanted, inner: Any, folder: Path) -> tuple[Any, Any]:
 
     model = PretrainedLM(inner)
     return model, PretrainedTokenizer.from_folder(folder, model.vocab_size)
-
-
-def _music(inner: Any, folder: Path) -> tuple[Any, Any]:
-    from playground.models.pretrained_music import PretrainedMusic
-    from playground.tokenizers.codebooks import CodecTokenizer, DelayPattern
-    from playground.tokenizers.pretrained import PretrainedTokenizer
-
-    codec = inner.audio_encoder
-    frames = int(MUSIC_S * codec.config.frame_rate)
-    pattern = DelayPattern(inner.decoder.config.num_codebooks, frames)
-    tokenizer = CodecTokenizer(codec, pattern)
-    words = inner.text_encoder.config.vocab_size
-    tokenizer.texts = PretrainedTokenizer.from_folder(folder, words)  # of what it is told
-    return PretrainedMusic(inner, pattern), tokenizer
 
 
 def _title(folder: Path) -> str:

@@ -108,6 +108,36 @@ def test_the_type_can_be_chosen(folder):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma3", "mamba2", "gpt_neox"])
+def test_no_other_thread_sees_another_default_type_meanwhile(name, tmp_path, monkeypatch):
+    set_to = []
+    whole = torch.set_default_dtype
+    monkeypatch.setattr(
+        torch, "set_default_dtype", lambda dtype: (set_to.append(dtype), whole(dtype))
+    )
+    made = tiny_folder(name, tmp_path / name)
+    model, _ = load_pretrained(made, dtype=torch.bfloat16)
+    assert set(set_to) == {torch.float32}
+    theirs = type(model.inner).from_pretrained(made, dtype=torch.bfloat16).eval()
+    assert torch.bfloat16 in set_to  # it would have been
+    for mine, wanted in ((model.inner.named_parameters(), theirs.named_parameters()),
+                         (model.inner.named_buffers(), theirs.named_buffers())):  # fmt: skip
+        kept = {key: value.dtype for key, value in mine}
+        assert kept == {key: value.dtype for key, value in wanted}
+    tokens = torch.tensor([[1, 5, 6]])
+    assert torch.allclose(model.forward(tokens), theirs(tokens).logits.float(), atol=0.05)
+
+
+def test_a_config_asks_for_no_code_and_no_other_files(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"attn_implementation": "evil/kernel", "_attn_implementation": "evil/kernel",
+               "transformers_weights": "../evil.safetensors", "fusion_config": {"evil": True},
+               "experts_implementation": "evil/kernel"}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    model, _ = load(folder)
+    assert model.config._attn_implementation == "playground"
+
+
 def test_memory_is_looked_at_before_weights_are_read(folder, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device="cpu": 1000)
     with pytest.raises(CheckpointError, match=r"The model in llama takes .* of memory"):

@@ -111,6 +111,14 @@ def header(**tensors) -> bytes:
     return struct.pack("<Q", len(text)) + text + bytes(start)
 
 
+EXPERTS = {  # each of them small, all of them together ten million
+    "model_type": "switch_transformers", "is_encoder_decoder": True, "num_experts": 8000,
+    "architectures": ["SwitchTransformersForConditionalGeneration"], "num_layers": 20,
+    "num_decoder_layers": 20, "num_sparse_encoder_layers": 20, "num_sparse_decoder_layers": 20,
+    "d_model": 8, "d_ff": 8, "d_kv": 4, "num_heads": 2,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -122,6 +130,12 @@ def header(**tensors) -> bytes:
         ),
         (lambda f: without(f, "model.safetensors"), "has no model.safetensors"),
         (lambda f: without(f, "tokenizer.json"), "has no tokenizer.json"),
+        (
+            lambda f: f | {"generation_config.json": b" " * (4 * 2**20 + 1)},
+            "generation_config.json is larger than 4 MB",
+        ),
+        (lambda f: config_of(f, compression_config="x"), "quantised by an unknown method"),
+        (lambda f: config_of(f, **EXPERTS), "many more parameters than its weights have tensors"),
         (lambda f: f | {"config.json": b"{" * 2000}, "config.json is not JSON"),
         (lambda f: f | {"config.json": b"[" * 200_000}, "config.json is not JSON"),
         (lambda f: f | {"config.json": b"[1]"}, "is no JSON object"),
