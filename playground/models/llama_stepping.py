@@ -90,7 +90,8 @@ def read_chunk(
         ContextFullError: the context has no room for N more tokens.
         IndexError: a token is not of the vocabulary.
     """
-    from playground.models.llama_kernel import BUSY, llama_helper, llama_step
+    from playground.models.llama_jobs import BUSY, llama_helper
+    from playground.models.llama_kernel import llama_step
 
     check_room(model, state, tokens.shape[1])
     cache = state.reserve(tokens.shape[1])

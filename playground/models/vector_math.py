@@ -28,7 +28,7 @@ REDUCE = {"reassoc", "contract", "nsz"}  # what sums need to be vectorised
 F = np.float32
 SHARED = (  # compiled into every kernel, or into another family's
     "atomics.py", "vector_code.py", "vector_math.py", "lstm_kernel.py", "pixelcnn_kernel.py",
-    "transformer_kernel.py",
+    "transformer_kernel.py", "llama_jobs.py",
 )  # fmt: skip
 
 

@@ -11,16 +11,9 @@ from numba import njit
 
 from playground.models import llama_stepping, sharing
 from playground.models.atomics import add, load, swap
-from playground.models.llama_kernel import (
-    BITS,
-    BUSY,
-    CLAIM,
-    MOST,
-    N_LAYER,
-    llama_helper,
-    llama_step,
-)
+from playground.models.llama_jobs import BITS, BUSY, CLAIM, MOST, llama_helper
 from playground.models.llama_kernel import KIND as KIND_AT
+from playground.models.llama_kernel import N_LAYER, llama_step
 from playground.models.packing import MAX_CHUNK, packed
 from playground.models.pretrained import PretrainedLM
 from playground.models.sharing import AWAKE, WORDS, set_kernel_threads
