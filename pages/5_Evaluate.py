@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from playground.ui import controls, evaluate_metrics, state
+from playground.ui import controls, evaluate_metrics, shannon, state
 
 SECTIONS = {
     "Metrics": evaluate_metrics.section,
+    "Shannon's game": shannon.section,
 }
 
 controls.page_setup("Evaluate")

@@ -7,8 +7,10 @@ symbols that needed r guesses, eq. 17 of the paper bounds the entropy by
 
     sum_r r (q_r - q_(r+1)) log2 r  <=  F  <=  -sum_r q_r log2 q_r.
 
-The lower bound holds for an ideal guesser, whose q never rises with r; of few guesses both ends
-are rough, and the upper one comes out too small, as the entropy of few observations does.
+The lower bound holds for an ideal guesser, whose q never rises with r. That of a few guesses by a
+person does, and the sum could exceed the upper bound, so the q are put into falling order first (a
+deviation, which lowers it). Of few guesses both ends are rough, and the upper one comes out too
+small, as the entropy of few observations does.
 
 A symbol may stand for several tokens of the model (letters of either case, a band of levels): the
 probability of a symbol is the sum of theirs, exactly.
@@ -97,10 +99,11 @@ def bounds(ranks: Sequence[int]) -> Bounds | None:
     """Return Shannon's bounds of numbers of guesses, each 1 or more; None without any."""
     if not ranks:
         return None
-    counts = Counter(ranks)
-    share = [counts[r] / len(ranks) for r in range(1, max(counts) + 2)]  # the last one is 0
-    lower = sum(r * (share[r - 1] - share[r]) * math.log2(r) for r in range(1, len(share)))
-    upper = -sum(q * math.log2(q) for q in share if q)
+    share = sorted((n / len(ranks) for n in Counter(ranks).values()), reverse=True)
+    following = [*share[1:], 0.0]
+    terms = zip(range(1, len(share) + 1), share, following, strict=True)
+    lower = sum(r * (q - after) * math.log2(r) for r, q, after in terms)
+    upper = 0.0 - sum(q * math.log2(q) for q in share)
     return Bounds(lower, upper, len(ranks))
 
 

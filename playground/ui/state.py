@@ -83,6 +83,13 @@ def take_value(key: str) -> Any:
     return value
 
 
+def take_text(key: str) -> str:
+    """Return what a text field that only gives orders holds, and empty it; for its callback."""
+    text = st.session_state.get(key) or ""
+    st.session_state[key] = ""
+    return text
+
+
 def set_widget(key: str, value: Any) -> None:
     """Set a widget as if the visitor had; for callbacks, which run before it is drawn."""
     st.session_state[key] = value

@@ -43,6 +43,12 @@ def test_always_right_needs_no_bits():
     assert bounds([]) is None
 
 
+@pytest.mark.parametrize("ranks", [[2], [5, 5, 1], [3, 9, 9, 9], [1, 2, 2, 4, 4, 4]])
+def test_the_bounds_never_cross(ranks):
+    found = bounds(ranks)
+    assert 0 <= found.lower <= found.upper + 1e-12
+
+
 def test_letters_without_case_are_about_the_alphabet_of_the_paper():
     found = letters("\n ,.AaBb", 9, plain=True)
     assert found.names == ("a", "b", " ", ".")

@@ -1,12 +1,15 @@
 """The Evaluate page: what is measured, what is told, and that nothing is computed unasked."""
 
+import math
 import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from playground.checkpoints import load
 from playground.data.text import Corpus
 from playground.errors import DataError
+from playground.evaluation.judge import judge
 from playground.ui import evaluate_memory, evaluate_metrics
 from tests.helpers import ROOT
 
@@ -144,6 +147,85 @@ class TestTexts:
         shown.text_area(key="memory_pasted").set_value("in those days").run()
         shown.button(key="memorisation_start").click().run()
         assert "not installed" in messages(shown)
+
+
+class TestShannon:
+    def opened(self, **query: str) -> AppTest:
+        return page(**{"do": "Shannon's game", **query})
+
+    def test_a_letter_is_guessed_until_it_is_right(self):
+        shown = self.opened(shannon_text="kjv-char-ngram")
+        game = shown.session_state["_shannon"]
+        known = shown.code[0].value
+        assert not shown.metric  # nothing is told before a guess
+        wanted = game.wanted
+        wrong = (wanted + 1) % len(game.symbols.names)
+        shown.button(key=f"shannon_{wrong}").click().run()
+        assert shown.button(key=f"shannon_{wrong}").disabled
+        assert not shown.metric
+        shown.button(key=f"shannon_{wanted}").click().run()
+        assert not shown.exception
+        (one,) = game.done
+        assert (one.symbol, one.guesses) == (wanted, 2)
+        assert len(shown.code[0].value) == len(known) + 1
+        assert 1 <= one.model_rank <= 28
+        assert shown.metric[1].value == f"{one.model_bits:.2f} bits"
+
+    def test_letters_can_be_typed_on_until_one_is_wrong(self):
+        shown = self.opened(shannon_text="kjv-char-ngram")
+        game = shown.session_state["_shannon"]
+        names = game.symbols.names
+        right = [names[game.symbols.of_token[t]] for t in game.truth[game.place :][:3]]
+        wrong = next(n for n in names if n not in (right[2], "."))
+        shown.text_input(key="shannon_typed").set_value(right[0] + right[1] + wrong + "x").run()
+        assert [one.guesses for one in game.done] == [1, 1]
+        assert game.tried == [names.index(wrong)]
+        assert shown.text_input(key="shannon_typed").value == ""
+
+    def test_a_bet_costs_what_was_not_believed(self):
+        shown = self.opened(shannon_text="kjv-char-ngram", how="Bet")
+        game = shown.session_state["_shannon"]
+        wanted = game.wanted
+        shown.selectbox(key="shannon_bet_symbol_0").set_value(wanted)
+        shown.number_input(key="shannon_bet_share_0").set_value(25)
+        shown.button(key="shannon_bet_go").click().run()
+        assert not shown.exception
+        assert game.done[0].bits == pytest.approx(2.0)
+        assert shown.metric[0].value == "2.00 bits"
+
+    def test_the_model_is_asked_behind_the_truth(self):
+        """What it is said to have expected is what `judge` says of the text."""
+        shown = self.opened(shannon_text="kjv-char-ngram", alphabet="every character")
+        game = shown.session_state["_shannon"]
+        shown.button(key="shannon_skip").click().run()
+        for _ in range(2):
+            shown.button(key=f"shannon_{game.wanted}").click().run()
+        model, tokenizer = load(ROOT / "checkpoints" / "kjv-char-ngram")
+        tokens = [tokenizer.bos_token, *game.truth[: game.place]]
+        (logprobs,) = judge(model, [tokens], len(tokens) - 2).logprobs
+        assert [one.model_bits for one in game.done] == pytest.approx(
+            [-p / math.log(2) for p in logprobs], rel=1e-4
+        )
+
+    def test_grey_levels_and_bands_of_sound_are_guessed(self):
+        shown = self.opened(kind="Pictures", shannon_image="digits-transformer-raster")
+        game = shown.session_state["_shannon"]
+        assert len(game.symbols.names) == 17
+        shown.text_input(key="shannon_typed").set_value(game.symbols.names[game.wanted]).run()
+        assert [one.guesses for one in game.done] == [1]
+        shown.segmented_control(key="kind").set_value("Sounds").run()
+        assert not shown.exception
+        game = shown.session_state["_shannon"]
+        assert len(game.symbols.names) == 8
+        assert not game.done
+        shown.button(key="shannon_give_up").click().run()
+        assert [one.guesses for one in game.done] == [8]
+
+    def test_the_link_tells_the_number_of_a_passage_alone(self):
+        shown = self.opened(shannon_text="kjv-char-ngram", passage="7")
+        game = shown.session_state["_shannon"]
+        assert game.identity[1] == 7
+        assert set(shown.query_params) == {"do", "shannon_text", "passage"}
 
 
 @pytest.mark.parametrize("measure", list(evaluate_metrics.MEASURES))
