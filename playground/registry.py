@@ -43,6 +43,11 @@ def _sounding(name: str, title: str, summary: str, example: str = "") -> ModelCa
     return ModelCard(name, title, "audio", summary, example, ROOT / "checkpoints" / name)
 
 
+def _zoo(name: str, title: str, summary: str) -> ModelCard:
+    """A family on the common text, at about 800,000 parameters and 6 million tokens."""
+    return _shipped(f"zoo-{name}", f"{title} · the zoo", summary, "And God said, ")
+
+
 def _digits(order: str, told: str) -> ModelCard:
     return _drawing(
         f"digits-transformer-{order}",
@@ -82,6 +87,29 @@ MODELS = (
         "Counts what followed the last six characters; no neural network.",
         "And God said, ",
     ),
+    *(
+        _zoo(f"ngram-{n}", f"Character {n}-gram", f"Counts what followed the last {seen}.")
+        for n, seen in (
+            (2, "character"),
+            (3, "two characters"),
+            (4, "three"),
+            (5, "four"),
+            (6, "five"),
+        )
+    ),
+    _zoo("neural-ngram", "Neural 9-gram", "A perceptron over the last eight characters."),
+    _zoo("rnn", "Vanilla RNN", "One vector of the past, made anew at every character."),
+    _zoo("gru", "GRU", "Gates decide what of the past is kept and what is made anew."),
+    _zoo("lstm", "LSTM, one layer", "A cell beside the output, which only gates change."),
+    _zoo(
+        "causal-conv",
+        "Gated causal convolutions",
+        "Sees the last 127 characters and nothing older.",
+    ),
+    _zoo("transformer-rotary", "Transformer, rotary", "Attention; positions turn its vectors."),
+    _zoo("transformer-learned", "Transformer, learned", "A vector for each of 256 positions."),
+    _zoo("transformer-sinusoidal", "Transformer, sinusoidal", "Positions as waves, not learned."),
+    _zoo("transformer-alibi", "Transformer, ALiBi", "No positions: what is near counts more."),
     _drawing(
         "fashion-gated-pixelcnn",
         "Gated PixelCNN · Fashion-MNIST, 4 grey levels",
