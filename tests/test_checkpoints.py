@@ -301,7 +301,8 @@ def test_a_shipped_model_predicts_text_it_has_not_read(name):
     tokens = torch.tensor(tokenizer.encode(text))
     nats, scored = negative_log_likelihood(model, tokens, tokenizer.bos_token)
     assert scored == len(tokens)
-    assert nats / len(text) / math.log(2) < BOUNDS[name]
+    told = checkpoints.read_config(ROOT / "checkpoints" / name)["info"]["held_out_bits_per_char"]
+    assert nats / len(text) / math.log(2) < BOUNDS.get(name, 1.05 * told)
 
 
 def test_every_token_of_a_long_text_is_scored_once_and_with_context():
