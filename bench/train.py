@@ -22,6 +22,7 @@ from torch.nn.functional import pad
 
 from bench import peers
 from bench.decode import Options
+from bench.families import text_families
 from bench.measure import Row, Run, interleave, paired, seconds_of, threads
 from train.loop import build_optimizers
 from train.text import OUTSIDE, Config, next_token_loss
@@ -122,7 +123,8 @@ def shapes(options: Options) -> list[tuple[str, peers.Size, int, str]]:
 
 
 def train(options: Options) -> Iterator[Row]:
-    """Throughput of each context length and precision, each followed by its memory."""
+    """The families of text, then throughput of each context length and precision, and memory."""
+    yield from text_families(options)
     device = options.device
     for name, size, batch_size, precision in shapes(options):
         steps = {s: training_step(s, size, batch_size, device, precision) for s in SIDES}
