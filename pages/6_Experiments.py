@@ -21,7 +21,7 @@ if told is not None:
     views.pictures(told, "kept")
     views.table(told)
     views.limits(told)
-    views.downloads(told, "kept")
+    views.downloads(told)
 
 reduced = views.again(name)
 if reduced is not None:

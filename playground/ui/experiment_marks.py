@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class Marks:
         """Eight colours for all eyes, then grey; dashes and shapes tell the rest apart."""
         return [COLORS[i] if i < len(COLORS) else GREY for i in range(len(self.names))]
 
-    def legend(self, columns: int = 3) -> alt.Legend:
+    def legend(self, columns: int = 2) -> alt.Legend:
         return alt.Legend(
             title=None, orient="bottom", columns=columns, symbolType="stroke", symbolOpacity=1,
             symbolStrokeWidth=3, labelLimit=150, columnPadding=10,
@@ -60,7 +61,7 @@ class Marks:
 
 def lines(
     rows: Sequence[dict], marks: Marks, field: str, x: alt.X, y: alt.Y, *,
-    columns: int = 3, band_opacity: float = 0.18,
+    columns: int = 2, band_opacity: float = 0.18,
 ) -> alt.LayerChart:  # fmt: skip
     """A line a name with its points, and the band from "low" to "high" where rows have them."""
     legend = marks.legend(columns)
@@ -86,7 +87,8 @@ def lines(
         y=alt.Y(f"{y_field}:Q", scale=y["scale"]), color=color, shape=marks.shape(field),
         tooltip=tooltip,
     )  # fmt: skip
-    return alt.layer(band, line, points).properties(height=400)
+    in_legend = 20 * math.ceil(len(marks.names) / columns)  # the page counts it as a part of it
+    return alt.layer(band, line, points).properties(height=340 + in_legend)
 
 
 def level(value: float, says: str, *, at_left: bool = False) -> alt.LayerChart:

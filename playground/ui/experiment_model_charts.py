@@ -131,10 +131,12 @@ def quality(result: Result) -> tuple[Drawn, ...]:
     points = compare_charts.scatter_rows(
         labels, [figures[label] for label in labels], figures.get(HUMAN), by_judge=False
     )
+    _leave_out_names(points)
     scatter = Drawn(
         "quality-scatter", "Likely text repeats itself",
         "A point a way to decode, the mean over all prompts; the grey star is what people wrote "
-        "after the same prompts. Perplexity is averaged as bits.",
+        "after the same prompts. Perplexity is averaged as bits. Where names would cover each "
+        "other, the next chart has them.",
         "Perplexity against repeated 4-grams, one labelled point a strategy and one for people",
         compare_charts.scatter_chart(points, labels, "the model itself"),
     )  # fmt: skip
@@ -163,6 +165,24 @@ def quality(result: Result) -> tuple[Drawn, ...]:
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def _leave_out_names(points: list[Row]) -> None:
+    """Leave out the names of points that would cover another's; people's come first."""
+    if not points:
+        return
+    heights = [math.log(point["perplexity"]) for point in points]
+    tall = (max(heights) - min(heights)) or 1.0
+    wide = max(point["repetition"] for point in points) or 1.0
+    named: list[tuple[float, float]] = []
+    order = sorted(points, key=lambda point: (point["kind"] != "human", -point["repetition"]))
+    for point in order:
+        x, y = point["repetition"] / wide, math.log(point["perplexity"]) / tall
+        if any(abs(x - other) < 0.5 and abs(y - up) < 0.075 for other, up in named):
+            point["side"] = "nowhere"
+        else:
+            named.append((x, y))
+            point["side"] = "right" if x < 0.5 else "left"
 
 
 def strategy_table(result: Result) -> list[Row]:
@@ -324,7 +344,7 @@ def lengths(result: Result) -> tuple[Drawn, ...]:
             "Means over windows of text and their 95 % bootstrap intervals. Learned positions end "
             f"at {BEYOND}: there is no vector for the next one.",
             "Bits per character by position, a line a family",
-            alt.layer(by_position, rule, text).properties(height=500),
+            alt.layer(by_position, rule, text).properties(height=480),
         )
     ]  # fmt: skip
     timed = [

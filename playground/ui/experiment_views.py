@@ -156,21 +156,21 @@ def limits(told: Telling) -> None:
     )
 
 
-def downloads(told: Telling, model: str) -> None:
-    """Offer the rows and the charts."""
+def downloads(told: Telling, prefix: str = "") -> None:
+    """Offer the rows and the charts; `prefix` tells the files of two results apart."""
     result = told.result
     files = {
-        "Rows (CSV)": (f"{result.name}.csv", result.to_csv),
-        "Rows (JSON)": (f"{result.name}.json", result.to_json),
+        "Rows (CSV)": (f"{prefix}{result.name}.csv", result.to_csv),
+        "Rows (JSON)": (f"{prefix}{result.name}.json", result.to_json),
     }
     for drawn, _ in told.drawn:
         named = views.chart_files(drawn.title, lambda drawn=drawn: drawn.chart)
         files |= {
-            title: (f"{drawn.name}.{name.rpartition('.')[2]}", make)
+            title: (f"{prefix}{drawn.name}.{name.rpartition('.')[2]}", make)
             for title, (name, make) in named.items()
         }
-    with st.expander("Downloads", key=f"downloads_{model}_{result.name}"):
-        views.offer(files, model)
+    with st.expander("Downloads", key=f"downloads_{prefix}{result.name}"):
+        views.offer(files, "experiment")
 
 
 # -- making it again -------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def beside(told: Telling | None, reduced: Telling) -> None:
                 st.markdown(f"**{title}**")
                 found(telling_)
                 pictures(telling_, prefix, 1)
-    downloads(reduced, "reduced")
+    downloads(reduced, "reduced-")
 
 
 def other_experiments() -> None:
