@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from playground.ui import controls, evaluate_metrics, shannon, state
+from playground.ui import arena, controls, evaluate_metrics, shannon, state
 
 SECTIONS = {
     "Metrics": evaluate_metrics.section,
+    "Arena": arena.section,
     "Shannon's game": shannon.section,
 }
 
