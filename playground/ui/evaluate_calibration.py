@@ -129,7 +129,8 @@ def diagrams(parts: Sequence[Part], top: bool) -> dict[str, Reliability]:
 
 def diagram_rows(told: Mapping[str, Reliability]) -> list[dict]:
     return [
-        {"model": name, "low": one.low, "high": one.high, "count": one.count,
+        {"model": name, "from": f"{one.low:.0%}", "low": one.low,
+         "high": one.high, "count": one.count,
          "probability": one.probability, "frequency": one.frequency}
         for name, found in told.items()
         for one in found.bins

@@ -23,7 +23,13 @@ def intervals_chart(rows: Sequence[dict[str, Any]], unit: str) -> alt.LayerChart
         for row in rows
     ]
     base = alt.Chart(alt.Data(values=shown)).encode(
-        y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=200, labelFontSize=12))
+        y=alt.Y(
+            "model:N",
+            sort=None,
+            title=None,
+            scale=alt.Scale(paddingOuter=0.4),
+            axis=alt.Axis(labelLimit=200, labelFontSize=12),
+        )
     )
     scale = alt.Scale(zero=False, padding=12)
     title = f"bits per {unit} (fewer: better)"
@@ -101,7 +107,7 @@ def reliability_chart(rows: Sequence[dict[str, Any]]) -> alt.LayerChart:
     points = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=x, y=y, color=color, shape=shape, tooltip=tooltip
     )
-    return alt.layer(diagonal, lines, points).properties(height=360)
+    return alt.layer(diagonal, lines, points).properties(height=480)
 
 
 def counts_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
@@ -111,7 +117,8 @@ def counts_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
         alt.Chart(alt.Data(values=list(rows)))
         .mark_bar()
         .encode(
-            x=alt.X("low:O", title="predicted probability from", axis=alt.Axis(format="%")),
+            x=alt.X("from:N", sort=None, title="predicted probability from",
+                    axis=alt.Axis(labelAngle=0)),
             xOffset=alt.XOffset("model:N", sort=models),
             y=alt.Y("count:Q", title="predictions", axis=alt.Axis(tickCount=3)),
             color=alt.Color(
@@ -121,7 +128,7 @@ def counts_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
             tooltip=["model:N", alt.Tooltip("count:Q", format=","),
                      alt.Tooltip("probability:Q", format=".1%")],
         )
-        .properties(height=130)
+        .properties(height=200)
     )  # fmt: skip
 
 
@@ -135,12 +142,12 @@ def lengths_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
             x=alt.X("length:N", sort=None, title="length of the longest copy (characters)",
                     axis=alt.Axis(labelAngle=0)),
             xOffset=alt.XOffset("text:N", sort=kinds),
-            y=alt.Y("share:Q", title="share of the characters", axis=alt.Axis(format="%")),
+            y=alt.Y("share:Q", title="characters", axis=alt.Axis(format="%")),
             color=alt.Color(
                 "text:N", scale=alt.Scale(domain=kinds, range=[VERMILION, GREY][: len(kinds)]),
                 legend=alt.Legend(title=None, orient="bottom", columns=1, labelLimit=300),
             ),
             tooltip=["text:N", "length:N", alt.Tooltip("share:Q", format=".1%")],
         )
-        .properties(height=280)
+        .properties(height=340)
     )  # fmt: skip

@@ -160,32 +160,35 @@ def _turn(game: Game, loaded: Loaded, names: Sequence[str], how: str) -> None:
 
 
 def _guess(game: Game, loaded: Loaded, names: Sequence[str]) -> None:
-    is_text = hasattr(loaded.tokenizer, "symbols")
-    count = len(game.tried)
-    tries = f": {count} wrong so far" if count else ""
-    if is_text:
+    """Type or press what comes next; labels stay, so that the cursor stays in the field."""
+    typed = "shannon_typed"
+    if hasattr(loaded.tokenizer, "symbols"):
         st.text_input(
-            f"What comes next?{tries}", key="shannon_typed", on_change=play.type_in,
-            args=(game, "shannon_typed"), max_chars=40, disabled=game.is_over,
-            placeholder="Type a letter, or several, and press Enter; or press a button",
+            "What comes next?", key=typed, on_change=play.type_in, args=(game, typed),
+            max_chars=40, placeholder="Type a letter, or several, and press Enter; or press a "
+            "button",
         )  # fmt: skip
     elif hasattr(loaded.tokenizer, "height"):
         st.text_input(
-            f"Which level comes next?{tries}", key="shannon_typed", on_change=play.type_number,
-            args=(game, "shannon_typed"), max_chars=20, placeholder="Type its number and press "
-            "Enter; or press a level",
+            "Which level comes next?", key=typed, on_change=play.type_number, args=(game, typed),
+            max_chars=20, placeholder="Type its number and press Enter; or press a level",
         )  # fmt: skip
         shannon_canvas.swatches(game, loaded)
     else:
-        st.markdown(f"In which band is the next sample{tries}?")
+        st.markdown("In which band is the next sample?")
     with st.container(horizontal=True, gap="xxsmall", key="shannon_symbols"):
-        order = range(len(names)) if is_text or hasattr(loaded.tokenizer, "height") else reversed(
-            range(len(names)))  # fmt: skip
+        order = list(range(len(names)))
+        if hasattr(loaded.tokenizer, "height"):
+            order = []  # they are shown as they look
+        elif hasattr(loaded.tokenizer, "sample_rate"):
+            order.reverse()  # the highest first
         for symbol in order:
             st.button(
                 plain(names[symbol]), key=f"shannon_{symbol}", on_click=play.guess,
                 args=(game, symbol), disabled=symbol in game.tried,
             )  # fmt: skip
+    if game.tried:
+        st.caption(f"{len(game.tried)} wrong so far.")
 
 
 def _bet(game: Game, names: Sequence[str]) -> None:
@@ -246,8 +249,12 @@ def _figures(game: Game, loaded: Loaded) -> None:
     theirs = bounds([one.model_rank for one in game.done])
     with st.container(horizontal=True, gap="medium"):
         if own is not None:
-            st.metric("You, by guesses", f"{own.lower:.2f} to {own.upper:.2f} bits",
-                      width="content", help=HELP)  # fmt: skip
+            enough = own.count >= charts.LEAST
+            st.metric(
+                "You, by guesses", width="content", help=HELP,
+                value=f"{own.lower:.2f} to {own.upper:.2f} bits" if enough
+                else f"{own.count} of {charts.LEAST} symbols",
+            )  # fmt: skip
         if bets:
             st.metric("You, by bets", f"{np.mean(bets):.2f} bits", width="content",
                       help="The mean of −log₂ of what you believed of what came.")  # fmt: skip

@@ -25,6 +25,7 @@ LONGEST = 600  # characters of a passage
 SHOWN = 500  # characters of a text
 ACROSS = 280  # screen pixels of a picture
 BEFORE = 240  # samples of a sound that are drawn
+LOUD_S = 0.05  # that loudness is taken over
 SECONDS = 1.0  # of a sound that are known at most
 SWATCH = 36
 
@@ -106,26 +107,29 @@ def _sound(loaded: Loaded) -> Item | None:
         return None
     number = _number("Sound", "guessed", len(examples.clips))
     clip = examples.clips[number - 1]
-    start, end = loud_part(clip, tokenizer.sample_rate)
+    start, end, given = loud_part(clip, tokenizer.sample_rate)
     if end - start < 2:
         raise ConfigError(f"Sound {number} is too short to be guessed. Choose another.")
     st.caption(
         f"Each sample is one of {tokenizer.levels} levels, guessed in {play.BANDS} bands of as "
-        "many levels each; the model's probabilities are added up alike. What is given begins "
-        "where the sound is loud."
+        "many levels each; the model's probabilities are added up alike. What is given ends "
+        "where the sound is loudest."
     )
     tokens = tokenizer.encode(clip[start:end])
-    return Item("audio", number, tokens, len(tokens) // 2)
+    return Item("audio", number, tokens, given)
 
 
-def loud_part(clip: np.ndarray, sample_rate: int) -> tuple[int, int]:
-    """Return the ends of the loudest stretch of at most SECONDS."""
-    room = round(SECONDS * sample_rate)
-    if len(clip) <= room:
-        return 0, len(clip)
+def loud_part(clip: np.ndarray, sample_rate: int) -> tuple[int, int, int]:
+    """Return the ends of at most SECONDS around the loudest moment, and how much is known of it.
+
+    What is known ends where the sound is loudest, so that there is something to guess.
+    """
+    room = max(1, round(LOUD_S * sample_rate))
     energy = np.cumsum(np.concatenate([[0.0], clip.astype(np.float64) ** 2]))
-    start = int((energy[room:] - energy[:-room]).argmax())
-    return start, start + room
+    middle = int((energy[room:] - energy[:-room]).argmax()) if len(clip) > room else len(clip) // 2
+    half = round(SECONDS * sample_rate / 2)
+    start, end = max(0, middle - half), min(len(clip), middle + half)
+    return start, end, middle - start
 
 
 # -- what is uncovered -----------------------------------------------------------------------------

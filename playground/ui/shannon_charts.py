@@ -12,6 +12,7 @@ from playground.evaluation.shannon import Guess, Symbols, bounds
 from playground.ui.charts import BLUE, VERMILION, candidate_bars
 from playground.ui.shannon_state import Last
 
+LEAST = 10  # guesses before bounds are told: of fewer they say nothing
 SHOWN = 12  # symbols in the chart of the model's distribution
 MODEL, BET, LOW, HIGH = "the model", "your bets", "you, at least", "you, at most"
 COLORS = {MODEL: BLUE, BET: VERMILION, LOW: VERMILION, HIGH: VERMILION}
@@ -30,31 +31,33 @@ def running_rows(done: Sequence[Guess]) -> list[dict[str, Any]]:
             rows.append({"symbols": n, "bits": paid / bets, "who": BET})
         else:
             ranks.append(one.guesses)
+            if len(ranks) < LEAST:
+                continue
             found = bounds(ranks)
             rows.append({"symbols": n, "bits": found.lower, "who": LOW})
             rows.append({"symbols": n, "bits": found.upper, "who": HIGH})
     return rows
 
 
-def running_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
+def running_chart(rows: Sequence[dict[str, Any]]) -> alt.LayerChart:
     """Mean bits per symbol so far."""
     whos = [who for who in COLORS if any(row["who"] == who for row in rows)]
-    dashes = alt.Scale(domain=whos, range=[DASHES[who] for who in whos])
-    return (
-        alt.Chart(alt.Data(values=list(rows)))
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("symbols:Q", title="symbols guessed", axis=alt.Axis(tickMinStep=1, grid=False)),
-            y=alt.Y("bits:Q", title="bits per symbol so far (fewer: better)"),
-            color=alt.Color(
-                "who:N", scale=alt.Scale(domain=whos, range=[COLORS[who] for who in whos]),
-                legend=alt.Legend(title=None, orient="bottom", columns=2),
-            ),
-            strokeDash=alt.StrokeDash("who:N", scale=dashes, legend=None),
-            tooltip=["symbols:Q", "who:N", alt.Tooltip("bits:Q", format=".2f")],
-        )
-        .properties(height=240)
+    legend = alt.Legend(title=None, orient="bottom", columns=2, symbolType="stroke")
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        x=alt.X("symbols:Q", title="symbols guessed", axis=alt.Axis(tickMinStep=1, grid=False)),
+        y=alt.Y("bits:Q", title="bits per symbol so far"),
+        color=alt.Color(
+            "who:N", scale=alt.Scale(domain=whos, range=[COLORS[who] for who in whos]),
+            legend=legend,
+        ),
+        tooltip=["symbols:Q", "who:N", alt.Tooltip("bits:Q", format=".2f")],
     )  # fmt: skip
+    dashes = alt.Scale(domain=whos, range=[DASHES[who] for who in whos])
+    lines = base.mark_line(strokeWidth=2).encode(
+        strokeDash=alt.StrokeDash("who:N", scale=dashes, legend=legend)
+    )
+    points = base.mark_point(filled=True, size=28, opacity=1)
+    return alt.layer(lines, points).properties(height=340)  # axis and legend are part of it
 
 
 def rank_rows(done: Sequence[Guess]) -> list[dict[str, Any]]:
@@ -84,7 +87,7 @@ def rank_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
             ),
             tooltip=["guesses:O", "who:N", "symbols:Q"],
         )
-        .properties(height=200)
+        .properties(height=270)
     )  # fmt: skip
 
 
