@@ -271,8 +271,9 @@ class _Attends:
         look = Look(first=0, by_itself=self.attends_by_itself)
         with looking(look):
             self._advance(tokens, state, every=False)
+        N = tokens.shape[1]  # what is read anew from its beginning tells more rows
         rows = [torch.cat(look.kept[i :: self.n_layer]) for i in range(self.n_layer)]
-        return torch.stack(rows)
+        return torch.stack(rows)[..., -N:, :]
 
     def attention_maps(self, tokens: Tensor) -> Tensor:
         """Return the attention weights (n_layer, B, n_head, T, T) of tokens (B, T)."""

@@ -174,7 +174,9 @@ class TestAttention:
         kept = model.attention_rows(tokens, 0, lambda weights: weights[0, :, -1])
         torch.testing.assert_close(kept, model.attention_maps(tokens)[:, 0, :, -1])
 
-    @pytest.mark.parametrize("name", ["llama", "gemma3", "falcon", "bloom", "falcon_h1"])
+    @pytest.mark.parametrize(
+        "name", ["llama", "gemma3", "falcon", "bloom", "falcon_h1", "recurrent_gemma"]
+    )
     def test_a_step_tells_the_rows_of_its_tokens(self, name):
         model, tokens = built(name), tokens_of(2, 14)
         _, state = model.step(tokens[:, :12], model.initial_state(2))
