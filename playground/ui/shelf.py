@@ -34,6 +34,7 @@ class Shelf(Generic[T]):
         self.budget, self.free, self.most = budget, free, most
         self._kept: OrderedDict[Hashable, Kept[T]] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
+        self._coming: dict[Hashable, int] = {}  # bytes of what is being made
         self._guard = threading.RLock()
 
     def get(
@@ -54,10 +55,18 @@ class Shelf(Generic[T]):
             making = self._making.setdefault(key, threading.Lock())
         with making:
             if (kept := self._look(key)) is None:  # else somebody made it meanwhile
-                self.make_room(need())
-                kept = Kept(*make())
+                room = need()
+                try:
+                    with self._guard:
+                        self.make_room(room)
+                        self._coming[key] = room
+                    kept = Kept(*make())
+                    with self._guard:
+                        self._kept[key] = kept
+                finally:
+                    with self._guard:
+                        self._coming.pop(key, None)
                 with self._guard:
-                    self._kept[key] = kept
                     self._making.pop(key, None)
                 self.make_room(0, keep=key)
         return kept.value
@@ -72,17 +81,23 @@ class Shelf(Generic[T]):
             return list(self._kept)
 
     def make_room(self, need: int, keep: Hashable = None) -> None:
-        """Let go of what was not used for the longest until `need` more bytes fit."""
+        """Let go of what was not used for the longest until `need` more bytes fit.
+
+        What is being made by others counts as here. Nobody's is let go for what cannot fit even
+        then; whoever makes it says so.
+        """
         with self._guard:
-            before = len(self._kept)
+            before, coming = len(self._kept), sum(self._coming.values())
+            if need > self.free() + sum(kept.num_bytes for kept in self._kept.values()):
+                return
             for key in [key for key in self._kept if key != keep]:
-                total = sum(kept.num_bytes for kept in self._kept.values())
+                total = coming + sum(kept.num_bytes for kept in self._kept.values())
                 if total + need <= self.budget() and len(self._kept) + (need > 0) <= self.most:
                     break
                 del self._kept[key]
             if len(self._kept) < before:
                 _collect()
-            while need > self.free() and self._kept:
+            while need and need + coming > self.free() and self._kept:
                 self._kept.popitem(last=False)
                 _collect()  # or `free` would not tell
 

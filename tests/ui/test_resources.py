@@ -46,6 +46,39 @@ def test_memory_that_others_take_counts_too():
     assert held.keys() == ["c"]
 
 
+def test_nobody_loses_a_model_to_one_that_cannot_fit():
+    held = Shelf(lambda: 100, lambda: 30, 10)
+    for key in "ab":
+        put(held, key, 20)
+
+    def fail():
+        raise CheckpointError("too large")
+
+    with pytest.raises(CheckpointError):
+        held.get("huge", lambda: 71, fail)
+    assert held.keys() == ["a", "b"]
+
+
+def test_what_is_being_made_counts_as_here():
+    held = shelf(100)
+    put(held, "a", 40)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly():
+        begun.set()
+        assert go_on.wait(10)
+        return Thing(), 60
+
+    other = threading.Thread(target=held.get, args=("slow", lambda: 60, slowly))
+    other.start()
+    assert begun.wait(10)
+    put(held, "c", 30)  # 60 more are on their way
+    assert held.keys() == ["c"]
+    go_on.set()
+    other.join()
+    assert held.keys() == ["c", "slow"]
+
+
 def test_many_small_ones_are_counted():
     held = shelf(most=3)
     for key in "abcd":
