@@ -9,6 +9,7 @@ template's parts alone.
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import subprocess
@@ -23,6 +24,7 @@ MAX_TEMPLATE = 2**16  # characters
 MAX_MESSAGES = 256
 DEADLINE_S = 10.0
 ROLES = ("system", "user", "assistant", "tool")
+KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG")  # of the environment, which has tokens
 _SCRIPT = Path(__file__).with_name("chat_rendering.py")
 _MARK = secrets.token_hex(12)
 
@@ -84,6 +86,7 @@ def _rendered(template: str, roles: tuple[str, ...], names: tuple[tuple[str, str
             input=json.dumps(asked | dict(names)).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in KEPT if name in os.environ},
             timeout=DEADLINE_S,
             check=False,
         )

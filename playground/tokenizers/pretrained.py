@@ -143,7 +143,7 @@ class PretrainedTokenizer:
             ) from None
         found, start = [], 0
         for part in self._harmless(text):
-            encoding = self._backend.encode(part, add_special_tokens=False)
+            encoding = self._cut(part)
             spans = ((start + a, start + b) for a, b in encoding.offsets)
             found += [
                 Piece(token, a, b, self._is_part(token))
@@ -158,13 +158,25 @@ class PretrainedTokenizer:
                 )
         return found
 
+    def _cut(self, text: str) -> Any:
+        """Return the library's Encoding of `text`."""
+        try:
+            return self._backend.encode(text, add_special_tokens=False)
+        except BaseException as error:
+            if not _is_failure(error):
+                raise
+            raise PromptError(
+                f"This model's tokenizer cannot cut the text ({str(error)[:100]}). Write another "
+                "text, or choose another model."
+            ) from error
+
     def _harmless(self, text: str) -> list[str]:
         """Return `text`, cut within what spells a special token if a piece would be one.
 
         The library keeps added tokens apart from text; the model of some tokenizers (Unigram) has
         them among its pieces all the same.
         """
-        ids = self._backend.encode(text, add_special_tokens=False).ids
+        ids = self._cut(text).ids
         unknown = self._named("unk_token")
         bad = {self._special[i] for i in ids if i in self._special and i != unknown}
         bad = {content for content in bad if content and content in text}
@@ -319,10 +331,20 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
+def _is_failure(error: BaseException) -> bool:
+    """True of what the library raises: bare Exception, or a panic of Rust, which is none.
+
+    It panics where a tokenizer's own pattern needs too many tries on a text.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def _backend(text: str, name: str) -> Backend:
     try:
         backend = Backend.from_str(text)
-    except Exception as error:  # the library raises bare Exception
+    except BaseException as error:
+        if not _is_failure(error):
+            raise
         raise CheckpointError(
             f"{name} is damaged or of a newer form ({str(error)[:200]}). Download it again, or "
             "choose another model."

@@ -307,3 +307,14 @@ class TestChat:
         told = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": "y"}]
         found = PretrainedTokenizer(tiny_tokenizer(), 320, {"chat_template": told})
         assert found.chat_template == "y"
+
+
+def test_a_pattern_that_tries_for_ever_is_stopped(capfd):
+    form = json.loads(tiny_tokenizer().to_str())
+    pattern = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated"}
+    form["pre_tokenizer"] = pattern | {"invert": False}
+    tokenizer = PretrainedTokenizer(Tokenizer.from_str(json.dumps(form)), 320)
+    with pytest.raises(PromptError, match=r"tokenizer cannot cut the text .*choose another model"):
+        tokenizer.encode("a" * 40 + "b")
+    assert tokenizer.encode("b")
+    assert "panicked" in capfd.readouterr().err
