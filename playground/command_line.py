@@ -70,7 +70,8 @@ def loader(device: str):
 
     @lru_cache(maxsize=4)
     def load_by_name(name: str) -> Loaded:
-        if name.startswith("remote") and (card := remote_card()) is not None and card.remote:
+        is_remote = name == "remote" or name.startswith("remote:")
+        if is_remote and (card := remote_card()) is not None and card.remote:
             model = RemoteModel.connect(card.remote)
             return Loaded(model, RemoteTokenizer(model.engine), {})
         folder = folder_of(name)
