@@ -193,9 +193,15 @@ def place_bet(game: Game, bets: Mapping[int, float]) -> None:
 
 
 def give_up(game: Game) -> None:
-    """Uncover it as if all others had been guessed before."""
-    if not game.is_over:
-        _uncover(game, guesses=len(game.symbols.names))
+    """Guess on in an order by chance, the same for everybody, until it is right.
+
+    A fixed high number instead would carry no information: who always gave up would need 0 bits.
+    """
+    if game.is_over:
+        return
+    left = [s for s in range(len(game.symbols.names)) if s not in game.tried]
+    order = np.random.default_rng(game.place).permutation(left).tolist()
+    _uncover(game, guesses=len(game.tried) + 1 + order.index(game.wanted))
 
 
 def skip(game: Game, count: int = SKIP) -> None:

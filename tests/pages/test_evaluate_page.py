@@ -218,8 +218,12 @@ class TestShannon:
         game = shown.session_state["_shannon"]
         assert len(game.symbols.names) == 8
         assert not game.done
-        shown.button(key="shannon_give_up").click().run()
-        assert [one.guesses for one in game.done] == [8]
+        for _ in range(12):
+            shown.button(key="shannon_give_up").click().run()
+        guesses = [one.guesses for one in game.done]
+        assert min(guesses) >= 1
+        assert max(guesses) <= 8
+        assert len(set(guesses)) > 3  # by chance: giving up is worth no bits
 
     def test_the_link_tells_the_number_of_a_passage_alone(self):
         shown = self.opened(shannon_text="kjv-char-ngram", passage="7")
