@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+from copy import deepcopy
 from functools import cache
 from importlib.metadata import files, version
 from pathlib import Path
@@ -51,6 +52,27 @@ def smollm_folder() -> Path:
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     return folder
+
+
+@cache
+def smollm_reference() -> Any:
+    """Return transformers' own model in float32, read once for all tests; never to be changed."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(smollm_folder(), dtype=torch.float32).eval()
+
+
+@cache
+def smollm() -> Any:
+    """Return a PretrainedLM that shares the weights of the reference, read once for all tests."""
+    from playground.models.pretrained import PretrainedLM
+
+    reference = smollm_reference()
+    twin = type(reference)(deepcopy(reference.config))
+    twin.load_state_dict(reference.state_dict(), assign=True)
+    twin.tie_weights()
+    return PretrainedLM(twin)
 
 
 def build(folder: Path) -> None:

@@ -1,23 +1,19 @@
 """What is known of real language models is seen inside one: SmolLM2-135M."""
 
 import pytest
-import torch
 
 from playground.inspection.ablation import ablate, all_heads
 from playground.inspection.in_context import answers, curve, prompts
 from playground.inspection.induction import copying_heads, induction
 from playground.inspection.logit_lens import logit_lens
 from playground.inspection.tasks import TASKS
-from playground.models.pretrained import PretrainedLM
 from playground.tokenizers.pretrained import PretrainedTokenizer
-from tests.smollm import smollm_folder
+from tests.smollm import smollm, smollm_folder
 
 
 @pytest.fixture(scope="module")
 def model():
-    from transformers import AutoModelForCausalLM
-
-    return PretrainedLM(AutoModelForCausalLM.from_pretrained(smollm_folder(), dtype=torch.float32))
+    return smollm()
 
 
 @pytest.fixture(scope="module")

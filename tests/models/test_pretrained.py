@@ -33,7 +33,7 @@ from tests.models.test_contract import (  # noqa: F401, run here with our `model
     test_select_repeats_and_leaves_out_rows,
     test_step_in_random_chunks_gives_the_rows_of_forward,
 )
-from tests.smollm import smollm_folder
+from tests.smollm import smollm, smollm_folder, smollm_reference
 from tests.tiny_models import CONTEXT_LENGTH, LLAMA, TINY, VOCAB_SIZE
 
 KEPT = {  # how each of these keeps its State
@@ -210,17 +210,12 @@ class TestAttention:
 
 @pytest.fixture(scope="module")
 def reference():
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(smollm_folder(), dtype=torch.float32).eval()
+    return smollm_reference()
 
 
-@pytest.fixture(scope="module")
-def smollm(reference):
-    twin = type(reference)(deepcopy(reference.config))
-    twin.load_state_dict(reference.state_dict(), assign=True)
-    twin.tie_weights()
-    return PretrainedLM(twin)
+@pytest.fixture(scope="module", name="smollm")
+def _smollm():
+    return smollm()
 
 
 @pytest.fixture(scope="module")
