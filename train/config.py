@@ -14,7 +14,7 @@ T = TypeVar("T")
 MAX_COUNT = 10**9
 LEAST = {
     "steps": 0, "batch_size": 1, "warmup": 0, "eval_every": 1, "save_every": 1, "threads": 0,
-    "eval_seconds": 0,
+    "judge_seconds": 0,
 }  # fmt: skip
 MAX_MINUTES = 7 * 24 * 60.0
 CHOICES = {
@@ -47,7 +47,7 @@ class TrainingConfig:
     clip: float = option(1.0, "largest norm of the gradient")
     minutes: float = option(0.0, "plan as many steps as fit, by the speed of the first; 0: --steps")
     eval_every: int = option(200, "steps between validations", alters=False)
-    eval_seconds: int = option(0, "seconds between validations instead of steps", alters=False)
+    judge_seconds: int = option(0, "seconds between validations instead of steps", alters=False)
     save_every: int = option(100, "steps between saves of the resumable state", alters=False)
     seed: int = option(0, "of weights, order of the data and dropout")
     device: str = option("cpu", "cpu, cuda, cuda:1, mps")

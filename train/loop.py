@@ -279,7 +279,7 @@ class Training:
         Once, and saved: from then on a step depends on the seed and its number alone, as ever.
         """
         c = self.config
-        every = max(1.0, c.eval_seconds / step_s) if c.eval_seconds else c.eval_every
+        every = max(1.0, c.judge_seconds / step_s) if c.judge_seconds else c.eval_every
         left = max(0.0, 60 * c.minutes - self._now())
         self.total = self.done + max(1, int(left / (step_s + max(0.0, judging_s - step_s) / every)))
         self._is_planned = True
@@ -317,8 +317,8 @@ class Training:
     def is_time_to_judge(self) -> bool:
         """Say whether a validation is due, by steps or by seconds, or for the plan to time it."""
         c, is_probe = self.config, not self._is_planned and self.done == PROBE_STEPS
-        if c.eval_seconds and not is_probe and self.done != self.total:
-            is_due = time.time() - self._judged >= c.eval_seconds
+        if c.judge_seconds and not is_probe and self.done != self.total:
+            is_due = time.time() - self._judged >= c.judge_seconds
         else:
             is_due = is_probe or self.is_due(c.eval_every)
         if is_due:
@@ -329,7 +329,7 @@ class Training:
         """Count what a step has read; now and then print and note its mean surprisal."""
         self._read += count
         c, waited = self.config, time.time() - self._reported
-        is_watched = c.eval_seconds and waited >= c.eval_seconds / 2  # a slow model is, too
+        is_watched = c.judge_seconds and waited >= c.judge_seconds / 2  # a slow model is, too
         if not (self.is_due(REPORT_EVERY) or is_watched):
             return
         self._reported = time.time()

@@ -12,7 +12,7 @@ from playground.running.families import FAMILIES, NUMBERS, WINDOWS
 SCHEDULES = ("cosine", "linear", "inverse-sqrt", "constant")
 MAX_MINUTES = 120
 # The speed of the first 20 steps decides how many fit, so the warm-up ends there.
-WATCHED = "--warmup 20 --save-every 50 --eval-seconds 4 --judge-tokens 4000 --snapshots 8"
+WATCHED = "--warmup 20 --save-every 50 --judge-seconds 4 --judge-tokens 4000 --snapshots 8"
 HELD_OUT = 0.05  # of the text, but no more than:
 MOST_HELD_OUT = 100_000  # characters, which are all judged at the end
 
