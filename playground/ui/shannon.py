@@ -151,7 +151,8 @@ def _turn(game: Game, loaded: Loaded, names: Sequence[str], how: str) -> None:
         if how == GUESS:
             st.button("Give up", icon=":material/visibility:", key="shannon_give_up",
                       on_click=play.give_up, args=(game,), disabled=game.is_over,
-                      help="The others are guessed for you, in an order by chance, and each counts.")  # fmt: skip
+                      help="The others are guessed for you, in an order by chance, and each "
+                      "counts.")  # fmt: skip
         st.button(f"Skip {play.SKIP}", icon=":material/skip_next:", key="shannon_skip",
                   on_click=play.skip, args=(game,), disabled=game.is_over,
                   help="Uncover some without guessing; they count for nobody.")  # fmt: skip
