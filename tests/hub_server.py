@@ -129,10 +129,11 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/api/repos/create":
             name = f"{data['organization']}/{data['name']}"
             made = {"url": f"{self.hub.url}/{name}", "id": name}
-            if ("models", name) in self.hub.repos:
+            kind = f"{data.get('type') or 'model'}s"
+            if (kind, name) in self.hub.repos:
                 return self.answer(409, json.dumps(made).encode(), {})
             private = bool(data.get("private")) or data.get("visibility") == "private"
-            self.hub.add(name, {}, kind="models", private=private)
+            self.hub.add(name, {}, kind=kind, private=private)
             return self.tell(made)
         if match := BATCH.fullmatch(path):
             return self.batch(data)

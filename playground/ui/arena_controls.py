@@ -18,7 +18,7 @@ from playground.ui.arena_state import ArenaSession
 from playground.ui.compare_data import explanation, summary
 from playground.ui.state import take_value, value
 
-MAKES = {"text": "Texts", "image": "Pictures", "audio": "Sounds"}
+MAKES = {"Text": "text", "Pictures": "image", "Sounds": "audio"}  # what the link says: modality
 MOST_TOKENS, USUAL_TOKENS, MOST_SECONDS = 400, 150, 1.0
 
 
@@ -35,15 +35,12 @@ def settings(session: ArenaSession) -> tuple[Arena, dict[str, ModelCard]]:
         PromptError: the prompt is too long.
     """
     controls.name_strangers("of", list(MAKES))
-    modality = st.segmented_control(
-        "Pairs of", list(MAKES), default="text", required=True, key="of", bind="query-params",
-        format_func=MAKES.get,
-    )  # fmt: skip
+    made = st.segmented_control("Pairs of", list(MAKES), default="Text", required=True, key="of",
+                                bind="query-params")  # fmt: skip
+    modality = MAKES[made]
     cards = cards_of(modality)
     if not cards:
-        raise ConfigError(
-            f"There is no model of {MAKES[modality].lower()} here. Train one on the Train page."
-        )
+        raise ConfigError(f"There is no model of {made.lower()} here. Train one on the Train page.")
     specs = state.contestants(session, modality, cards)
     prompt = controls.prompt_area() if modality == "text" else ""
     told = "" if modality == "text" else _told(modality, specs, cards)

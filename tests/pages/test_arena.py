@@ -224,7 +224,8 @@ def test_pictures_and_sounds_compete_on_quality_coherence_and_fit(store, modalit
         from tests.sound_checkpoints import write_checkpoint
 
         write_checkpoint(house / "runs" / "words")
-    page = make(arena_page(of=modality, contestants="", seconds="0.05"))
+    of = {"image": "Pictures", "audio": "Sounds"}[modality]
+    page = make(arena_page(of=of, contestants="", seconds="0.05"))
     assert "Quality" in page.main.subheader[0].value
     answer(page, "A", "tie", "B")
     (vote,) = store.votes()
