@@ -22,6 +22,7 @@ from bench.kills import kills
 from bench.measure import Row
 from bench.page import page
 from bench.train import train
+from bench.votes import votes_task
 
 
 def pages(options: Options) -> Iterator[Row]:
@@ -40,6 +41,7 @@ TASKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "audio": audio,  # sound from queues beside a forward a sample
     "hub": hub,  # SmolLM2-135M: traced beside generate, attention, loading
     "train": train,  # one optimizer step, and its memory
+    "votes": votes_task,  # what kills lose of the votes, and how long one takes
     "page": pages,  # from a click to the redrawn page, in a browser
 }
 KILLS = 20  # of each training
