@@ -9,6 +9,7 @@ import torch
 
 from playground.errors import CheckpointError
 
+ONE_MODEL = 0.5  # of all memory: what one may take in float32
 SHARE = 0.9  # of what is free: the rest is for what is computed
 OVERHEAD = 1.1  # beside the weights: buffers, and the tensor that is being converted
 GB = 2**30
@@ -36,13 +37,13 @@ def choose_dtype(
 
     On a CPU that is float32, in which a matrix product of one row is exact and no slower than
     memory allows; weights stored in 16 bits have a copy in these beside it, which the kernels
-    read, and are computed in bfloat16 alone where float32 is too large. On a GPU they stay so.
+    read, and are computed in bfloat16 alone where float32 is too large for the machine, whatever
+    is free just now: the same model gives the same numbers every day. On a GPU they stay so.
     """
     is_half = stored_bytes <= parameters * 3
     full = int(parameters * (6 if is_half and device == "cpu" else 4) * OVERHEAD)
     half = int(parameters * 2 * OVERHEAD)
-    room = available(device) * SHARE
-    if is_half and (device != "cpu" or (full > room >= half)):
+    if is_half and (device != "cpu" or full > total() * ONE_MODEL):
         return torch.bfloat16, half
     return torch.float32, full
 

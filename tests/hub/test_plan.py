@@ -254,15 +254,15 @@ def test_what_is_larger_than_memory_disk_or_limit_is_told_with_figures(hub, llam
     assert plan(NAME).missing_bytes
 
 
-def test_sixteen_bit_weights_are_computed_in_bfloat16_where_memory_is_short(monkeypatch):
+def test_sixteen_bit_weights_are_computed_in_bfloat16_on_a_small_machine(monkeypatch):
     import torch
 
-    room = 10**9
-    monkeypatch.setattr(memory, "available", lambda device="cpu": room)
+    assert 0 < memory.total()
+    monkeypatch.setattr(memory, "total", lambda: 2 * 10**9)
+    monkeypatch.setattr(memory, "available", lambda device="cpu": 1)  # of a busy day: no matter
     assert memory.choose_dtype(10**8, 2 * 10**8)[0] == torch.float32
     assert memory.choose_dtype(3 * 10**8, 6 * 10**8) == (torch.bfloat16, int(6.6 * 10**8))
     assert memory.choose_dtype(3 * 10**8, 12 * 10**8)[0] == torch.float32  # too large, and told
-    assert 0 < memory.total()
 
 
 def test_offline_and_without_a_network_what_is_here_is_taken(hub, llama, monkeypatch, soon):
