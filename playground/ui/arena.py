@@ -8,6 +8,7 @@ from playground.errors import PlaygroundError
 from playground.registry import ModelCard
 from playground.ui import arena_actions as actions
 from playground.ui import arena_controls, arena_results, arena_state, controls
+from playground.ui.arena_data import counted
 from playground.ui.arena_pairs import Arena, Side, name_of
 from playground.ui.arena_state import ArenaSession
 from playground.ui.compare_picture_data import scale_of
@@ -137,7 +138,7 @@ def _next(session: ArenaSession, arena: Arena, cards: dict[str, ModelCard]) -> N
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Next pair", type="primary", icon=":material/arrow_forward:", key="arena_next",
                   shortcut="N", on_click=actions.begin, args=(session, arena, cards))  # fmt: skip
-        st.caption(f"{session.given} votes of yours were kept in this visit.")
+        st.caption(f"{counted(session.given, 'vote')} of yours kept in this visit.")
 
 
 def _sides(session: ArenaSession) -> None:
@@ -164,11 +165,13 @@ def _content(side: Side, letter: str, arena: Arena) -> None:
                       sheet_data([content], scale=scale_of(side.tokenizer, PICTURE)))  # fmt: skip
     else:
         player_card(content, side.tokenizer.sample_rate, key=f"arena_sound_{letter}",
-                    title=letter, border=False)  # fmt: skip
+                    title="sound", border=False)  # fmt: skip
 
 
 def _lines(text: str, form: str = "{}") -> str:
     """Return a text as Markdown that shows it as it is, line breaks and all."""
-    lines = [form.format(controls.plain(line)) if line.strip() else line for line in
-             text.split("\n")]  # fmt: skip
+    lines = []
+    for line in text.split("\n"):
+        kept = line.rstrip()  # blanks at the end would be lost within a colour
+        lines.append(form.format(controls.plain(kept)) + line[len(kept) :] if kept else line)
     return "  \n".join(lines)

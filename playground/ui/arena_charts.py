@@ -10,6 +10,8 @@ from playground.ui.arena_data import Standing
 from playground.ui.compare_charts import COLORS
 
 ROW = 34  # pixels of a contestant
+AXIS, SLANTED = 60, 150  # pixels below them
+LABEL = 190  # of a name, at most
 
 
 def rating_data(found: Standing) -> list[dict]:
@@ -39,20 +41,20 @@ def rating_chart(found: Standing) -> alt.LayerChart:
     legend = alt.Legend(title=None, orient="top") if len(groups) > 1 else None
     color = alt.Color("group:N", scale=alt.Scale(domain=groups, range=colors), legend=legend)
     y = alt.Y("name:N", sort=[row["name"] for row in rows], title=None,
-              axis=alt.Axis(labelLimit=230))  # fmt: skip
+              axis=alt.Axis(labelLimit=LABEL))  # fmt: skip
     base = alt.Chart(alt.Data(values=rows)).encode(
         y=y, color=color,
         tooltip=["name:N", alt.Tooltip("points:Q", title="rating", format=".0f"),
                  alt.Tooltip("told:N", title="95 %"), alt.Tooltip("votes:Q", title="comparisons")],
     )  # fmt: skip
-    x = alt.X("low:Q", title="rating in Elo points (400: odds of 10 to 1)",
-              scale=alt.Scale(zero=False, nice=False))  # fmt: skip
+    x = alt.X("low:Q", title="rating in Elo points",
+              scale=alt.Scale(zero=False, nice=False, padding=10))  # fmt: skip
     dash = alt.StrokeDash(
         "open:N", legend=None, scale=alt.Scale(domain=["bounded", "open"], range=[[1, 0], [5, 4]])
     )
     interval = base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=x, x2="high:Q", strokeDash=dash)
     points = base.mark_point(filled=True, size=110, opacity=1).encode(x="points:Q")
-    return (interval + points).properties(height=ROW * len(rows) + 10)
+    return (interval + points).properties(height=ROW * len(rows) + AXIS)
 
 
 def matrix_chart(found: Standing) -> alt.LayerChart:
@@ -75,8 +77,8 @@ def matrix_chart(found: Standing) -> alt.LayerChart:
                 )
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("column:N", sort=order, title="against", axis=alt.Axis(labelAngle=-35,
-                labelLimit=150, orient="bottom")),
-        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelLimit=230)),
+                labelLimit=120, labelOverlap=False, orient="bottom")),
+        y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelLimit=LABEL)),
         tooltip=["row:N", "column:N", alt.Tooltip("share:Q", title="won", format=".0%"),
                  alt.Tooltip("met:Q", title="comparisons")],
     )  # fmt: skip
@@ -86,4 +88,6 @@ def matrix_chart(found: Standing) -> alt.LayerChart:
         text=alt.Text("share:Q", format=".0%"),
         color=alt.condition("datum.dark", alt.value("#FFFFFF"), alt.value("#222222")),
     )
-    return (base.mark_rect().encode(color=color) + text).properties(height=ROW * len(order) + 90)
+    return (base.mark_rect().encode(color=color) + text).properties(
+        height=ROW * len(order) + SLANTED
+    )

@@ -93,12 +93,9 @@ def _contestants(
     """List who competes, with a way to remove each and to add others."""
     st.markdown("**Who competes**")
     for index, spec in enumerate(specs):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{controls.plain(name_of(spec))}  \n"
-                       f"{controls.plain(summary(spec.but(model='')))}")  # fmt: skip
-            st.button(":material/close:", key=f"arena_remove_{index}", type="tertiary",
-                      help=f"Remove {controls.plain(name_of(spec))}", on_click=_remove,
-                      args=(specs, spec))  # fmt: skip
+        st.button(controls.plain(name_of(spec)), icon=":material/close:", type="tertiary",
+                  key=f"arena_remove_{index}", on_click=_remove, args=(specs, spec),
+                  help=f"Remove: {controls.plain(summary(spec.but(model='')))}")  # fmt: skip
     presets = {n: s for n, s in KINDS[modality].offer.presets.items() if not s.needs_second}
     st.selectbox("Model of the next one", list(cards), key=f"arena_model_{modality}")
     st.selectbox(

@@ -38,6 +38,10 @@ class Standing:
     left_out: int  # contestants beyond MOST_RATED
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def criteria_of(modality: str) -> list[str]:
     return [*CRITERIA[modality], ALL]
 

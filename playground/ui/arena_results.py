@@ -14,6 +14,7 @@ from playground.ui.arena_data import (
     Standing,
     agreement_rows,
     agreements,
+    counted,
     criteria_of,
     rating_rows,
     standing,
@@ -71,17 +72,19 @@ def _figures(votes: list[Vote], modality: str) -> None:
     criterion = st.segmented_control("By", criteria, default=ALL, required=True,
                                      key=f"arena_by_{modality}")  # fmt: skip
     found = _standing(votes, tuple((v.pair, v.judge, v.at) for v in votes), criterion)
-    judges = len({vote.judge for vote in votes})
-    st.caption(f"{len(votes)} votes on {len({v.pair for v in votes})} pairs by {judges} "
-               f"judge{'s' if judges != 1 else ''}; {found.verdicts} verdicts are rated. Bradley–"
+    judges, pairs = (len({getattr(v, name) for v in votes}) for name in ("judge", "pair"))
+    more = (" Here the three answers of a vote count as three votes, though they go together, so "
+            "the intervals are too narrow." if criterion == ALL else "")  # fmt: skip
+    st.caption(f"{counted(len(votes), 'vote')} on {counted(pairs, 'pair')} by "
+               f"{counted(judges, 'judge')}; {found.verdicts} verdicts are rated. Bradley–"
                "Terry with ties (Davidson 1970), fitted by MM (Hunter 2004); “both bad” counts as "
                "a tie. Intervals: 95 %, bootstrap over votes, which are taken as independent."
-               )  # fmt: skip
+               f"{more}")  # fmt: skip
     for told in warnings_of(found):
         st.warning(controls.plain(told))
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**Ratings**")
+        st.markdown("**Ratings**", help="400 Elo points are odds of 10 to 1.")
         st.altair_chart(arena_charts.rating_chart(found), key="arena_ratings")
     with right:
         st.markdown("**Won by the row against the column**")
@@ -123,7 +126,7 @@ def _files(session: ArenaSession, here: list[Vote], modality: str) -> None:
     elif session.imported is not None:
         name, votes, again = session.imported
         twice = f"; {again} lines said again what another had said" if again else ""
-        st.caption(controls.plain(f"{name}: {len(votes)} votes{twice}."))
+        st.caption(controls.plain(f"{name}: {counted(len(votes), 'vote')}{twice}."))
 
 
 def _import(session: ArenaSession) -> None:
