@@ -11,6 +11,8 @@ from playground.inspection.in_context import Answer, Curve
 from playground.inspection.induction import Induction
 from playground.ui.charts import BLUE, GREY, VERMILION
 
+FEW = 3  # fewer trials bear no interval
+
 
 def curve_rows(found: Curve) -> list[dict]:
     """Return one row a number of examples."""
@@ -82,6 +84,8 @@ def finding(found: Curve) -> str:
         return f"With {_examples(first)} the right answer has {_told(first)}."
     told = f"With {_examples(first)} the right answer has {_told(first)}, with {_examples(last)} "
     told += f"{_told(last)}: "
+    if min(first["trials"], last["trials"]) < FEW:
+        return told + "that is too few trials to tell whether examples help."
     if last["low"] > first["high"]:
         return told + "the examples help this model."
     if last["high"] < first["low"]:
@@ -95,6 +99,8 @@ def _examples(row: dict) -> str:
 
 
 def _told(row: dict) -> str:
+    if row["trials"] < FEW:  # resampling one or two says nothing of how far others would lie
+        return f"{percent(row['probability'])} ({row['trials']} trial{'s' * (row['trials'] > 1)})"
     return (
         f"{percent(row['probability'])} (95 % interval {percent(row['low'])} to "
         f"{percent(row['high'])})"

@@ -148,6 +148,7 @@ def answered(probs: dict[int, list[float]]) -> list[Answer]:
         ({0: [0.01, 0.02, 0.01], 4: [0.7, 0.8, 0.9]}, "the examples help this model"),
         ({0: [0.7, 0.8, 0.9], 4: [0.01, 0.02, 0.01]}, "the examples do harm here"),
         ({0: [0.1, 0.9, 0.5], 4: [0.2, 0.8, 0.5]}, "do not tell whether examples help"),
+        ({0: [0.01, 0.02, 0.01], 4: [0.77]}, "4 examples 77 % (1 trial): that is too few trials"),
     ],
 )
 def test_the_finding_says_no_more_than_the_intervals_bear(probs, says):
