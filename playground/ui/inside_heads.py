@@ -57,12 +57,13 @@ def left_out(seen: Seen) -> None:
         st.button(f"Leave out each of the {count} heads in turn", type="primary",
                   key="inside_heads_start", on_click=begin, args=(job, seen, prefix))  # fmt: skip
 
-    @st.fragment(run_every=None if job.going is None else TICK_S + 0.05)
+    was_going = job.going is not None
+
+    @st.fragment(run_every=TICK_S + 0.05 if was_going else None)
     def progress() -> None:
         """Go on for a moment, and draw what is known."""
-        was_going = job.going is not None
         advance(job)
-        if was_going and job.going is None:
+        if was_going and job.going is None:  # it has come to its end, or Stop was pressed
             st.rerun()  # the button and the files concern the whole page
         if job.problem:
             st.error(plain(job.problem))
@@ -118,6 +119,7 @@ def _draw(seen: Seen, job: Job, prefix: tuple[int, ...]) -> None:
     bits[:known] = [a.kl for a in job.found]
     most = max(job.found, key=lambda a: a.kl)
     (worst,) = most.heads
+    so_far = "" if known == len(bits) else f", of {known} of {len(bits)} heads so far"
     left, right = st.columns([2, 3], gap="large")
     with left:
         head_grid(
@@ -125,7 +127,7 @@ def _draw(seen: Seen, job: Job, prefix: tuple[int, ...]) -> None:
             data=inside_data.grid_data(
                 inner.n_layer, inner.n_head, bits, inside_data.ablation_tips(job.found, seen.label),
                 chosen=chosen, title="How far the distribution moves without each head",
-                facts=f"Most without {head_name(worst)}: {most.kl:.3g} bits "
+                facts=f"Most without {head_name(worst)}{so_far}: {most.kl:.3g} bits "
                 f"(KL divergence). Click a head to see what becomes of the next token.",
                 low="0", high=f"{most.kl:.3g} bits", known=known, scale=most.kl,
             ),
