@@ -61,7 +61,7 @@ LENSES = (
         inside_views.mattered, text_only=True,
     ),
     Lens(
-        "Layer by layer", has_layers, "it has no layers to read between",
+        "Layer by layer", has_layers, "its layers cannot be read one by one",
         "What the model would say if it stopped after each layer (logit lens). Nonsense early on "
         "means “not yet in the output's language”, not “nothing known”.",
         inside_views.layers,
@@ -73,13 +73,13 @@ LENSES = (
         inside_memory.memory,
     ),
     Lens(
-        "Heads left out", can_be_ablated, "it has no heads",
+        "Heads left out", can_be_ablated, "it has no heads that can be left out",
         "How far the next token's distribution moves without a head. A head that others stand in "
         "for changes little, and what the head does is not said.",
         inside_heads.left_out,
     ),
     Lens(
-        "Recurrent state", has_internals, "it is not recurrent",
+        "Recurrent state", has_internals, "it has no recurrent units that can be read",
         "What each unit holds over time, and the unit that goes along with a property of the text. "
         "Going along is not using: the best of many units is compared with chance.",
         inside_memory.recurrent, text_only=True,
