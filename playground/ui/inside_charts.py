@@ -54,6 +54,9 @@ def tokens_chart(
     for row in rows:
         row |= {"to_x": last["right"], "to_y": last["line"] + 0.5, "from_y": row["line"] + 0.5}
         row["middle"] = (row["left"] + row["right"]) / 2
+        # Space in front of a text is not drawn, and most tokens begin with it.
+        token = row["token"]
+        row["at"] = row["left"] + (len(token) - len(token.lstrip()) if token.strip() else 0)
     lines = last["line"] + 1
     base = alt.Chart(alt.Data(values=rows))
     x = alt.X("left:Q", axis=None, scale=alt.Scale(domain=[0, LINE], nice=False))
@@ -65,7 +68,7 @@ def tokens_chart(
         x=x, x2="right:Q", y=alt.Y("top:Q", axis=None, scale=y_scale), y2="bottom:Q", color=color
     )
     words = base.mark_text(font="monospace", fontSize=12, align="left", baseline="middle").encode(
-        x="left:Q", y=alt.Y("from_y:Q", scale=y_scale), text="token:N",
+        x="at:Q", y=alt.Y("from_y:Q", scale=y_scale), text="token:N",
         color=alt.condition("datum.share > 0.5", alt.value("white"), alt.value("#1A202C")),
     )  # fmt: skip
     lines_to = (

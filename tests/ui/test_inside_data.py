@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -105,6 +106,17 @@ def test_sizes_are_told_as_they_are_read(count, told):
 def test_the_newest_tokens_still_begin_with_the_start():
     assert newest(tuple(range(10)), 4) == (0, 7, 8, 9)
     assert newest((0, 1), 4) == (0, 1)
+
+
+def test_words_keep_the_space_before_them():
+    chart = inside_charts.tokens_chart(["start", "ab", " cd", "e", " "], [0.1] * 5, [], "t")
+    drawn = charts.render(chart, "svg").decode()
+    x = {
+        word: float(at)
+        for at, word in re.findall(r"translate\(([\d.]+),[\d.]+\)[^>]*>(\w+)<", drawn)
+    }
+    letter = (x["e"] - x["ab"]) / 5  # "ab cd"
+    assert x["cd"] - x["ab"] == pytest.approx(3 * letter, abs=0.1)
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
