@@ -7,7 +7,9 @@ PLAYGROUND_HUB=off is made, as for a public page, what is here can be chosen and
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
 
 import streamlit as st
 from huggingface_hub import constants
@@ -151,9 +153,21 @@ def _finder(session: HubSession, modality: str) -> None:
 
 def _find(session: HubSession) -> None:
     """Take what was written for a name if it looks like one, for words if not."""
-    text = (state.value("hub_text") or "").strip()
+    text = without_site((state.value("hub_text") or "").strip())
     is_name = bool(NAME.fullmatch(text.removeprefix(PREFIX).partition("@")[0]))
     session.todo = ("check" if is_name else "search", text)
+
+
+def without_site(text: str) -> str:
+    """Return owner/name@revision of a model's page on the Hub, which people copy; or `text`."""
+    site = re.escape(urlsplit(constants.ENDPOINT).netloc)
+    page = re.fullmatch(
+        rf"(?:https?://)?(?:huggingface\.co|hf\.co|{site})/(?:datasets/)?"
+        r"([^/?#]+/[^/?#]+)(?:/(?:tree|blob)/([^/?#]+))?([/?#].*)?", text,
+    )  # fmt: skip
+    if page is None:
+        return text
+    return page[1] if page[2] is None else f"{page[1]}@{unquote(page[2])}"
 
 
 def _check(session: HubSession) -> None:
@@ -169,6 +183,8 @@ def _ask(session: HubSession, what: str, text: str) -> None:
             state.forget_widget("hub_result")
             session.found = search(text, LISTED)
         else:
+            if not session.found:
+                session.query = ""  # that nothing was found for it is no news any more
             session.plan = plan(text)
     except PlaygroundError as error:
         session.problem = str(error)

@@ -68,6 +68,22 @@ def shown(page: AppTest) -> str:
     return re.sub(r"\\(\W|_)", r"\1", " ".join(e.value for e in parts))
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("https://huggingface.co/gpt2-owner/gpt2", "gpt2-owner/gpt2"),
+        ("huggingface.co/a/b.c/tree/refs%2Fpr%2F3", "a/b.c@refs/pr/3"),
+        ("https://hf.co/a/b/blob/main/config.json?raw=1", "a/b@main"),
+        ("https://huggingface.co/datasets/a/b", "a/b"),
+        ("https://elsewhere.test/a/b", "https://elsewhere.test/a/b"),
+        ("a/b@c", "a/b@c"),
+        ("small words", "small words"),
+    ],
+)
+def test_the_address_of_a_page_names_its_model(text, address):
+    assert hub_picker.without_site(text) == address
+
+
 def arrived(page: AppTest) -> None:
     """Look again until nothing is on its way, as the page's own clock does."""
     deadline = time.monotonic() + 60
