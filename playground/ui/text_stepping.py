@@ -24,10 +24,11 @@ def section(setting: TextSetting) -> None:
     loaded, lane = setting.loaded, setting.lane
     session = state.text_session()
     try:
-        actions.open_session(
-            session, loaded, setting.begin.identity, setting.begin.tokens, lane,
-            model=setting.model, slide=setting.slide, end_token=setting.begin.end_token,
-        )  # fmt: skip
+        with st.spinner("Reading the prompt …"):  # many tokens take a large model many seconds
+            actions.open_session(
+                session, loaded, setting.begin.identity, setting.begin.tokens, lane,
+                model=setting.model, slide=setting.slide, end_token=setting.begin.end_token,
+            )  # fmt: skip
     except PlaygroundError as error:
         st.error(plain(str(error)))
         if isinstance(error, ContextFullError):
