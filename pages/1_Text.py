@@ -24,11 +24,14 @@ with st.sidebar:
     if not cards:
         st.error("There is no text model here. Train one: python -m train.text --help")
         st.stop()
+    setting, problem = None, ""
     try:
         setting = text_controls.setting(cards)
     except PlaygroundError as error:
-        st.error(controls.plain(str(error)))
-        st.stop()
+        problem = str(error)
+if setting is None:  # told in the page itself: on a phone the sidebar is closed
+    st.error(controls.plain(problem))
+    st.stop()
 doing = controls.mode_picker(MODES)
 notes_slot = st.container()
 if doing == "How it is cut":
