@@ -15,7 +15,8 @@ from playground.inspection.tasks import TASKS, Task, task_from_text
 from playground.ui import in_context_charts as charts
 from playground.ui import inside_charts, inside_data, views
 from playground.ui.controls import name_bad_number, name_strangers, plain
-from playground.ui.in_context_run import TICK_S, Job, ask, job, score_heads, together
+from playground.ui.evaluate_run import buttons, ticking
+from playground.ui.in_context_run import Job, ask, job, score_heads, together
 from playground.ui.inside_components import head_grid
 from playground.ui.text_setting import TextSetting
 from playground.ui.translation import has_source
@@ -52,7 +53,7 @@ def section(setting: TextSetting) -> None:
         if task is not None:
             identity = (id(setting.model), task, most, trials, setting.lane.seed)
             begin = partial(_begin, found, identity, setting, task, most, trials)
-            _buttons(found, "Ask", begin, "in_context")
+            buttons(found, "Ask", begin, "in_context")
     with right:
         _results(found, setting, identity if task is not None else None)
     if found.found:
@@ -109,34 +110,6 @@ def _begin(found: Job, identity: tuple, setting: TextSetting, task: Task, most: 
         found.refuse(str(error))
 
 
-def _buttons(found: Job, title: str, begin: partial, key: str) -> None:
-    if found.going is not None:
-        st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=found.stop)
-    else:
-        st.button(title, type="primary", icon=":material/play_arrow:", key=f"{key}_start",
-                  on_click=begin)  # fmt: skip
-
-
-def _ticking(found: Job, draw, what: str) -> None:
-    """Go on with a job in a fragment of its own, and draw what is known."""
-    is_going = found.going is not None
-
-    @st.fragment(run_every=TICK_S + 0.05 if is_going else None)
-    def progress() -> None:
-        found.advance()
-        if is_going and found.going is None:
-            st.rerun()  # buttons and files concern the whole page
-        if found.problem:
-            st.error(plain(found.problem))
-        if found.going is not None:
-            done = len(found.found)
-            st.progress(min(1.0, done / max(1, found.total)), f"{done} of {found.total} {what}")
-        if found.found:
-            draw()
-
-    progress()
-
-
 def _results(found: Job, setting: TextSetting, identity: tuple | None) -> None:
     def draw() -> None:
         told = curve(found.found)
@@ -153,7 +126,7 @@ def _results(found: Job, setting: TextSetting, identity: tuple | None) -> None:
     elif not found.found and found.going is None and not found.problem:
         st.info("Press Ask: the model reads every prompt once, and its probability of the right "
                 "answer is drawn against the number of examples.")  # fmt: skip
-    _ticking(found, draw, "prompts")
+    ticking(found, draw, "prompts")
     if found.going is None and found.total > len(found.found) and found.found:
         st.caption(
             f"{len(found.found)} of {found.total} prompts were asked: it was stopped, or the "
@@ -225,10 +198,10 @@ def _heads(setting: TextSetting) -> None:
         parts = score_heads(setting.model, setting.loaded.tokenizer, setting.lane.seed)
         found.begin(identity, parts, SEQUENCES)
 
-    _buttons(found, "Score every head", partial(begin), "induction")
+    buttons(found, "Score every head", partial(begin), "induction")
     if found.identity != identity and found.going is None:
         return
-    _ticking(found, lambda: _draw_heads(found), "sequences of noise")
+    ticking(found, lambda: _draw_heads(found), "sequences of noise")
     if found.found and found.going is None:
         told = together(found.found)
         st.info(charts.induction_finding(told), icon=":material/science:")
