@@ -115,7 +115,7 @@ class Resume:
     def __init__(self, path: Path, config: dict, defaults: dict | None = None):
         self.path, self.config, self.defaults = path, config, defaults or {}
         for kind in ("safetensors", "json", "jsonl", "md", "png"):  # of a run killed while writing
-            for litter in path.parent.glob(f"*.{kind}????????.tmp"):
+            for litter in path.parent.rglob(f"*.{kind}????????.tmp"):
                 litter.unlink()
 
     def save(self, model, optimizers, **facts) -> None:
@@ -242,6 +242,8 @@ class Training:
         self._judged = self._reported = time.time()
         self._read = facts.get("read", 0)  # of what `report` counts
         self.seconds = self._before = facts["seconds"]  # of training, until the last save
+        # What other programs on the machine do makes a run wait, but hardly lengthens this.
+        self.processor_seconds = self._worked_before = facts.get("processor_seconds", 0.0)
         self._metrics = Metrics(config.out / "metrics.jsonl", self.done)
         self.precision = facts["precision"] or config.precision
         if self.precision == "auto":
@@ -252,7 +254,7 @@ class Training:
 
     def steps(self) -> Iterator[int]:
         """Yield the steps that are left, from 0 on; save when it is time, or when asked to stop."""
-        self._started, spent = time.time(), []
+        self._started, self._working_since, spent = time.time(), time.process_time(), []
         self.model.train()
         while self.done < self.total:
             torch.manual_seed(seed_of(self.config.seed, "dropout", self.done))
@@ -263,11 +265,12 @@ class Training:
             if is_planning:
                 self._plan(statistics.median(spent[:-1] or spent), spent[-1])
             if self.is_due(self.config.save_every) or is_planning or self.stop:
-                self.seconds = self._now()
+                self.seconds, self.processor_seconds = self._now(), self._worked()
                 planned = {"total": self.total} if self._is_planned else {}
                 self._resume.save(
                     self.model, self.optimizers, step=self.done, precision=self.precision,
-                    seconds=self.seconds, read=self._read, **planned,
+                    seconds=self.seconds, processor_seconds=self.processor_seconds,
+                    read=self._read, **planned,
                 )  # fmt: skip
             if self.stop:
                 print(f"stopped at step {self.done}; the same command goes on from there")
@@ -343,6 +346,7 @@ class Training:
         self.note(
             **{f"train_{self.unit}": round(bits, 4)}, gradient_norm=round(norm, 4),
             learning_rate=round(rate, 8), read=self._read, seconds=round(now, 1),
+            processor_seconds=round(self._worked(), 1),
         )  # fmt: skip
 
     def say(self, text: str) -> None:
@@ -355,6 +359,9 @@ class Training:
 
     def _now(self) -> float:
         return self._before + time.time() - self._started
+
+    def _worked(self) -> float:
+        return self._worked_before + time.process_time() - self._working_since
 
 
 def origin(script: str, data, model: torch.nn.Module, seconds: float) -> dict:

@@ -230,9 +230,10 @@ def train(config: Config) -> int:
         f"({characters:,} characters) held out, vocabulary {tokenizer.vocab_size}"
     )
     if config.family == "ngram":
-        started = time.time()
+        started, working_since = time.time(), time.process_time()
         model = fit_ngram(train_tokens, tokenizer.vocab_size, config.order)
-        publish(config, model, tokenizer, corpus, held_out, characters, time.time() - started)
+        spent = time.time() - started, time.process_time() - working_since
+        publish(config, model, tokenizer, corpus, held_out, characters, spent)
         return 0
 
     model = build_model(config, tokenizer.vocab_size).to(config.device)
@@ -261,7 +262,8 @@ def train(config: Config) -> int:
     if run.stop:
         snapshots.keep_as_checkpoint(run)
         return run.stop.exit_code
-    publish(config, model, tokenizer, corpus, held_out, characters, run.seconds)
+    spent = run.seconds, run.processor_seconds
+    publish(config, model, tokenizer, corpus, held_out, characters, spent)
     return 0
 
 
@@ -272,9 +274,14 @@ def write_excerpt(config: Config, corpus: Corpus) -> None:
     print(f"{config.out / EXCERPT}: {len(text):,} characters that the model does not train on")
 
 
-def publish(config, model, tokenizer, corpus, held_out, characters, seconds: float) -> None:
-    """Write the checkpoint, measure it as it was written, and write its card."""
-    info = origin("text", corpus, model, seconds) | {"held_out_characters": characters}
+def publish(config, model, tokenizer, corpus, held_out, characters, spent) -> None:
+    """Write the checkpoint, measure it as it was written, and write its card.
+
+    `spent` is the seconds that passed, and those that processors worked.
+    """
+    seconds, worked = spent
+    info = origin("text", corpus, model, seconds)
+    info |= {"processor_seconds": round(worked, 1), "held_out_characters": characters}
     save(config.out, model, tokenizer, info=info, dtype=torch.float16)
     shipped, _ = load(config.out, config.device)
     info["held_out_bits_per_char"] = round(
@@ -290,6 +297,7 @@ def card(config: Config, info: dict) -> str:
     """Return the model card."""
     size = f"{info['parameters']:,} parameters" if info["parameters"] else f"order {config.order}"
     unit = f"byte pairs ({config.vocab_size} tokens)" if config.vocab_size else "characters"
+    worked = info["processor_seconds"]
     return f"""# {config.out.name}
 
 {config.family} over {unit}, {size}.
@@ -301,7 +309,7 @@ def card(config: Config, info: dict) -> str:
 | held out | the last {config.held_out:.0%}: {info["held_out_characters"]:,} characters |
 | excerpt | `{EXCERPT}`: the beginning of what was held out |
 | **bits per character** | **{info["held_out_bits_per_char"]}** on all of it, stored as float16 |
-| time | {clock(info["seconds"])} on {info["machine"]} |
+| time | {clock(info["seconds"])} on {info["machine"]}; processors worked {clock(worked)} |
 | command | `{info["command"]}` |
 
 Bits per character are those of overlapping windows: every character is judged once, with at least

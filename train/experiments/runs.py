@@ -50,6 +50,11 @@ class Run:
         """Whether all is there; the card is the last that is written."""
         return (self.folder / "README.md").is_file()
 
+    @property
+    def seconds(self) -> float:
+        """How long a processor worked, which is what an idle machine would have taken."""
+        return self.info["processor_seconds"]
+
     @cached_property
     def info(self) -> dict:
         return read_config(self.folder)["info"]
@@ -63,7 +68,7 @@ class Run:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
     def curve(self) -> list[dict]:
-        """Return what was held out against tokens read and seconds, at every validation."""
+        """Return what was held out against tokens and processor seconds, at every validation."""
         told, found = {}, []
         for record in self.records:
             told |= record
@@ -72,7 +77,7 @@ class Run:
                     {
                         "step": record["step"],
                         "tokens": told.get("read", 0),
-                        "seconds": told.get("seconds", 0.0),
+                        "seconds": told.get("processor_seconds", 0.0),
                         "bits_per_char": record["held_out_bits_per_char"],
                     }
                 )

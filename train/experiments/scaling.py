@@ -45,7 +45,7 @@ def measure(seeds: int, jobs: int, steps=STEPS, told: Callable = print) -> list[
             "parameters": 12 * size[0] * size[2] ** 2,  # without embedding and norms, as Kaplan
             "tokens": count * 32 * 128,
             "bits_per_char": run.info["held_out_bits_per_char"],
-            "seconds": run.info["seconds"],
+            "seconds": run.seconds,
             "command": run.command,
         }
         for size, count, seed, run in runs
