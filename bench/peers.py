@@ -29,9 +29,9 @@ PIECES = Size("bpe 6x384", 4096, 512, 6, 6, 384)
 WIDE = Size("wide 8x512", 8192, 512, 8, 8, 512)
 
 
-def ours(size: Size, device: str) -> Transformer:
+def ours(size: Size, device: str, seed: int = 0) -> Transformer:
     """Return our model of that size."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = TransformerConfig(
         size.vocab_size, size.context_length, size.n_layer, size.n_head, size.n_embd
     )

@@ -24,6 +24,7 @@ from bench import peers
 from bench.decode import Options
 from bench.families import text_families
 from bench.measure import Row, Run, interleave, paired, seconds_of, threads
+from bench.validation import validation_row
 from train.loop import build_optimizers
 from train.text import OUTSIDE, Config, next_token_loss
 
@@ -123,7 +124,7 @@ def shapes(options: Options) -> list[tuple[str, peers.Size, int, str]]:
 
 
 def train(options: Options) -> Iterator[Row]:
-    """The families of text, then throughput of each context length and precision, and memory."""
+    """The families of text, throughput of each context length and precision, memory, and loss."""
     yield from text_families(options)
     device = options.device
     for name, size, batch_size, precision in shapes(options):
@@ -153,6 +154,7 @@ def train(options: Options) -> Iterator[Row]:
         facts["threads"] = f"{torch.get_num_threads()}/{torch.get_num_threads()}"
         figures = paired(*used, less_is_better=True)
         yield Row("train", f"{name}, memory", "MB", **figures, **facts)
+    yield validation_row(options)
 
 
 if __name__ == "__main__":  # one side, alone in its process
