@@ -31,7 +31,7 @@ OPENING, CLOSING = "([{⟨«“", ")]}⟩»”"
 class Internals:
     """What the units hold after each of the newest T tokens of a text."""
 
-    values: dict[str, np.ndarray]  # "hidden", "cell", "input gate" ...: (n_layer, T, n_hidden)
+    values: dict[str, np.ndarray]  # "hidden" and what else there is: (n_layer, T, n_hidden)
     first: int  # position in the whole sequence of the first of the T tokens
 
 
@@ -73,7 +73,9 @@ def internals(model: ARModel, prefix: Sequence[int], newest: int = INTERNALS_TOK
     """
     inner, condition = unwrapped(model)
     if not isinstance(inner, HasInternals):
-        raise ConfigError(f"{type(inner).__name__} has no recurrent units. Choose an LSTM.")
+        raise ConfigError(
+            f"{type(inner).__name__} has no recurrent units. Choose an LSTM, GRU or RNN."
+        )
     check_whole("newest", newest, 1, 2**20)
     config = inner.config
     room = max(1, MAX_VALUES // (config.n_layer * config.n_hidden))

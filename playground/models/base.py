@@ -122,8 +122,8 @@ class HasInternals(Protocol):
 
         The tokens are read after `state`.
 
-        Of an LSTM "hidden" (its output, in -1..1), "cell" (any size), and "input gate", "forget
-        gate", "output gate" (in 0..1).
+        Always "hidden" (the output, in -1..1); of an LSTM "cell" (any size), and "input gate",
+        "forget gate", "output gate" (in 0..1); of a GRU "reset gate" and "update gate".
         """
         ...
 

@@ -25,6 +25,11 @@ from playground.models.base import SHORT, one_by_one, rowwise_linear
 from playground.models.rnn import logistic
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # vectors of n_hidden that a cell computes
+GATE_NAMES = {  # which of them lie in 0..1, in the order of the weights
+    "rnn": ("",),
+    "gru": ("reset gate", "update gate", ""),
+    "lstm": ("input gate", "forget gate", "", "output gate"),
+}
 CONNECTIONS = ("plain", "residual", "highway")
 CARRY = -2.0  # bias of a highway's gate, so that it begins by passing its input on
 
@@ -133,6 +138,24 @@ class Cell(nn.Module):
         c = logistic(f) * c + logistic(i) * g.tanh()
         return logistic(o) * c.tanh(), c
 
+    def internals(self, x: Tensor, h: Tensor, c: Tensor | None) -> dict[str, Tensor]:
+        """Return outputs, an LSTM's cells and the gates (B, T, H) as x (B, T, K) is read."""
+        hidden, _, _ = self(x, h, c)
+        before = torch.cat((h[:, None], hidden[:, :-1]), dim=1)
+        now, past = F.linear(x, self.weight_ih), F.linear(before, self.weight_hh)
+        if self.norm_input is not None:
+            now, past = self.norm_input(now), self.norm_hidden(past)
+        parts = (now + self.bias_ih + past + self.bias_hh).chunk(GATES[self.kind], -1)
+        named = zip(GATE_NAMES[self.kind], parts, strict=True)
+        gates = {name: logistic(part) for name, part in named if name}
+        if self.kind != "lstm":
+            return {"hidden": hidden, **gates}
+        cells, new = [], gates["input gate"] * parts[2].tanh()
+        for forget, added in zip(gates["forget gate"].unbind(1), new.unbind(1), strict=True):
+            c = forget * c + added
+            cells.append(c)
+        return {"hidden": hidden, "cell": torch.stack(cells, dim=1), **gates}
+
     def step(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Read one x (B, 1, K); return h and c (B, 1, H); no row beside influences a row."""
         now, past = rowwise_linear(x, self.weight_ih), rowwise_linear(h, self.weight_hh)
@@ -181,6 +204,21 @@ class Recurrent(nn.Module):
         """Map tokens (B, T) to the outputs (n_layer, B, T, n_hidden) of each layer."""
         outputs, _ = self._layers(self.embed(tokens), self.initial_state(len(tokens)))
         return torch.stack(outputs)
+
+    @torch.inference_mode()
+    def internals(self, tokens: Tensor, state: RecurrentState) -> dict[str, Tensor]:
+        """Return what every unit holds after each of tokens (B, T), (n_layer, B, T, n_hidden).
+
+        The tokens are read after `state`. "hidden" is a cell's own output, before it is added to
+        or mixed with its input; of LSTMs there is "cell"; of GRUs and LSTMs there are their gates.
+        """
+        x, layers = self.embed(tokens), []
+        x = x if self.widen is None else self.widen(x)
+        for layer, cell in enumerate(self.cells):
+            past_c = state.c[layer] if len(state.c) else None
+            layers.append(cell.internals(x, state.h[layer], past_c))
+            x = self._connect(layer, x, layers[-1]["hidden"], F.linear)
+        return {kind: torch.stack([told[kind] for told in layers]) for kind in layers[0]}
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map outputs (..., n_hidden) of a layer to logits (..., V)."""

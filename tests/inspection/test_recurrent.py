@@ -9,9 +9,21 @@ from playground.errors import ConfigError, PromptError
 from playground.inspection import recurrent as module
 from playground.inspection.recurrent import PROPERTIES, at_tokens, internals, trackers
 from playground.inspection.tokenization import ends_of
+from playground.models.recurrent import Recurrent, RecurrentConfig
 from tests.helpers import ROOT, lstm, random_tokens, transformer
 
 PREFIX = tuple(random_tokens(15).tolist())
+KINDS = {
+    "rnn": ["hidden"],
+    "gru": ["hidden", "reset gate", "update gate"],
+    "lstm": ["hidden", "cell", "input gate", "forget gate", "output gate"],
+}
+
+
+def recurrent(cell: str, layer_norm: bool, connection: str) -> Recurrent:
+    torch.manual_seed(0)
+    config = RecurrentConfig(97, cell, 2, 20, 20, layer_norm, connection)
+    return Recurrent(config).eval()
 
 
 def test_outputs_and_cells_are_those_of_the_states_on_the_way():
@@ -33,6 +45,49 @@ def test_gates_are_what_makes_a_cell_of_the_one_before():
     assert (np.abs(new) <= values["input gate"][:, 1:] + 1e-5).all()  # its tanh is in -1..1
     for gate in ("input gate", "forget gate", "output gate"):
         assert 0 <= values[gate].min() < values[gate].max() <= 1
+
+
+@pytest.mark.parametrize("connection", ["plain", "highway"])
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_cells_side_by_side_tell_their_states_and_the_gates_they_have(cell, layer_norm, connection):
+    model = recurrent(cell, layer_norm, connection)
+    told = internals(model, PREFIX).values
+    assert list(told) == KINDS[cell]
+    state = model.initial_state(1)
+    for t, token in enumerate(PREFIX):
+        _, state = model.step(torch.tensor([[token]]), state)
+        np.testing.assert_allclose(told["hidden"][:, t], state.h[:, 0], atol=1e-5)
+        if cell == "lstm":
+            np.testing.assert_allclose(told["cell"][:, t], state.c[:, 0], rtol=1e-4, atol=1e-5)
+    h = told["hidden"]
+    if cell == "lstm":
+        assert h == pytest.approx(told["output gate"] * np.tanh(told["cell"]), abs=1e-5)
+    if cell == "gru":  # between the output before and a new one in -1..1, as the gate says
+        new = h[:, 1:] - told["update gate"][:, 1:] * h[:, :-1]
+        assert (np.abs(new) <= 1 - told["update gate"][:, 1:] + 1e-5).all()
+    for gate in KINDS[cell][2 if cell == "lstm" else 1 :]:
+        assert 0 <= told[gate].min() < told[gate].max() <= 1
+
+
+@pytest.mark.parametrize(("gate", "is_open"), [("reset gate", 0.0), ("update gate", 1.0)])
+def test_a_gate_of_a_gru_has_the_name_of_what_it_does(gate, is_open):
+    """A reset gate that is shut hides the past from what is new; an update gate keeps it."""
+    model = recurrent("gru", False, "plain")
+    names = list(KINDS["gru"][1:])
+    at = names.index(gate) * 20
+    with torch.no_grad():
+        for cell in model.cells:
+            cell.bias_ih[at : at + 20] = 100.0 * (2 * is_open - 1)
+    told = internals(model, PREFIX).values
+    assert told[gate] == pytest.approx(np.full_like(told[gate], is_open), abs=1e-5)
+    if gate == "update gate":
+        assert told["hidden"] == pytest.approx(np.zeros_like(told["hidden"]), abs=1e-5)
+    else:  # then a new value is of the input alone, so equal tokens bring equal new values
+        held = internals(model, [PREFIX[0], *[PREFIX[1]] * 6]).values
+        kept = held["update gate"][0, 2:]
+        new = (held["hidden"][0, 2:] - kept * held["hidden"][0, 1:-1]) / (1 - kept)
+        assert new == pytest.approx(np.broadcast_to(new[:1], new.shape), abs=1e-4)
 
 
 def test_the_newest_are_told_as_if_all_were(monkeypatch):
