@@ -253,8 +253,11 @@ def tracker_chart(rows: Sequence[dict], name: str) -> alt.LayerChart:
         ],
     )  # fmt: skip
     wanted = base.mark_line(color=GREY, strokeDash=[4, 3], interpolate="step-after").encode(
-        y=alt.Y("fitted:Q", title="unit (solid), property (dashed)")
+        y=alt.Y("fitted:Q", title=None)
     )
     unit = base.mark_line(color=BLUE, strokeWidth=1.5).encode(y="unit:Q")
     dots = base.mark_point(filled=True, opacity=0, size=80).encode(y="unit:Q")
-    return alt.layer(wanted, unit, dots).properties(height=220)
+    # A title up the side would be cut off where the chart is low.
+    title = alt.TitleParams("unit (solid), property (dashed)", anchor="start", fontSize=12,
+                            fontWeight="normal", color=GREY)  # fmt: skip
+    return alt.layer(wanted, unit, dots).properties(height=220, title=title)

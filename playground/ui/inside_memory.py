@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -28,6 +30,13 @@ TOKENS_SHOWN = 160  # newest tokens of it
 PROPERTY_TOKENS = 1000  # newest tokens that a property is looked for in
 GROWS = "It grows with every token: attention looks back at all of them."
 FIXED = "It has one size, however long the text: all that was read is in the same numbers."
+SAYS = {  # what a gate does where it is open, and where it is shut
+    "input gate": "1 writes the new value to the cell, 0 keeps it out.",
+    "forget gate": "1 keeps what the cell held, 0 clears it.",
+    "output gate": "1 tells what the cell holds, 0 hides it.",
+    "reset gate": "1 makes the new value with regard to the past, 0 of the token alone.",
+    "update gate": "1 keeps the output before, 0 takes the new value.",
+}
 SHARED = "Branches and undone steps share it, and copy only what they add."
 
 
@@ -111,10 +120,8 @@ def recurrent(seen: Seen) -> None:
     kinds = list(found.values)
     n_layer, T, _ = found.values[kinds[0]].shape
     with st.container(horizontal=True):
-        kind = st.segmented_control("What is shown", kinds, default=kinds[0], required=True,
-                                    key="inside_kind")  # fmt: skip
-        layer = st.segmented_control("Layer", list(range(1, n_layer + 1)), default=n_layer,
-                                     required=True, key="inside_layer") - 1  # fmt: skip
+        kind = _one_of("What is shown", kinds, kinds[0], "inside_kind")
+        layer = _one_of("Layer", list(range(1, n_layer + 1)), n_layer, "inside_layer") - 1
     values = found.values[kind]
     left, right = st.columns([3, 2], gap="large")
     names = seen.names(seen.prefix[found.first :])
@@ -138,6 +145,15 @@ def recurrent(seen: Seen) -> None:
     views.offer(files | tracked, seen.loaded.card.name)
 
 
+def _one_of(label: str, options: list, default: str | int, key: str) -> Any:
+    """Let one of `options` be chosen, where there are several."""
+    if state.value(key) not in (None, *options):
+        state.forget_widget(key)  # the last model had another one
+    if len(options) == 1:
+        return default
+    return st.segmented_control(label, options, default=default, required=True, key=key)
+
+
 def _units(
     seen: Seen, values: np.ndarray, names: list[str], order: np.ndarray, kind: str, layer: int
 ) -> None:
@@ -154,7 +170,8 @@ def _units(
             "x": f"the newest {len(names)} tokens →", "y": "units",
             "low": f"{low:.3g}", "high": f"{most:.3g}",
             "title": f"{kind} of layer {layer + 1} over time",
-            "facts": f"The {len(order)} of {values.shape[1]} units that move most.",
+            "facts": f"The {len(order)} of {values.shape[1]} units that move most."
+            + (f" {SAYS[kind]}" if kind in SAYS else ""),
             "hint": "Point at a cell to read it.",
             "alt": f"{kind} of {len(order)} units over {len(names)} tokens. Arrow keys read.",
         },

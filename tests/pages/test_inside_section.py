@@ -124,6 +124,22 @@ def test_a_unit_that_tracks_a_property_is_told_beside_chance():
     assert "The same everywhere in this text: inside quotes" in captions(page)
 
 
+@pytest.mark.parametrize(("model", "kind"), [("zoo-gru", "update gate"), ("zoo-rnn", None)])
+def test_a_network_without_a_forget_gate_promises_none(model, kind):
+    page = choose(inside_page("text", model="kjv-char-lstm"), "Recurrent state")
+    page.segmented_control(key="inside_kind").set_value("forget gate").run()
+    page.segmented_control(key="inside_layer").set_value(2).run()
+    page.selectbox(key="model").set_value(model).run()
+    assert not page.exception
+    choose(page, "Recurrent state")
+    offered = [list(c.options) for c in page.segmented_control if c.key == "inside_kind"]
+    assert offered == ([["hidden", "reset gate", kind]] if kind else [])
+    assert not [c for c in page.segmented_control if c.key == "inside_layer"]  # it has one
+    given = [json.loads(part.proto.json) for part in page.get("bidi_component")]
+    (drawn,) = [data for data in given if "row_names" in data]
+    assert drawn["title"] == "hidden of layer 1 over time"
+
+
 def test_attention_that_is_handed_out_adds_up():
     page = inside_page("text", model="kjv-char-transformer")
     from playground.ui.inside_views import Seen, attention_json
