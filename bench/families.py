@@ -16,7 +16,7 @@ from bench.plain import plain
 from playground.running.families import FAMILIES, OPTIONS
 from train.config import parse_config
 from train.families import build
-from train.loop import build_optimizers, is_bfloat16_faster
+from train.optimizers import build_optimizers, is_bfloat16_faster
 from train.text import OUTSIDE, Config, next_token_loss
 
 VOCAB_SIZE = 84  # characters of a novel

@@ -25,7 +25,7 @@ from bench.decode import Options
 from bench.families import text_families
 from bench.measure import Row, Run, interleave, paired, seconds_of, threads
 from bench.validation import validation_row
-from train.loop import build_optimizers
+from train.optimizers import build_optimizers
 from train.text import OUTSIDE, Config, next_token_loss
 
 PEERS = ("sdpa", "eager")  # GPT-2's ways to attend

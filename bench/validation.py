@@ -18,7 +18,7 @@ from bench.kills import TEXT
 from bench.measure import Row, paired
 from bench.plain import plain
 from playground.data.text import load_corpus
-from train.loop import build_optimizers, is_bfloat16_faster
+from train.optimizers import build_optimizers, is_bfloat16_faster
 from train.schedules import learning_rate_scale
 from train.text import (
     OUTSIDE,

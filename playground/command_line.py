@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.checkpoints import read_config
-from playground.commands import compression, media, publish
+from playground.commands import compression, findings, media, publish
 from playground.comparison import MAX_SPECS, Comparison, LaneResult, Real, kind_of
 from playground.data.hub import PREFIX
 from playground.decoding.kinds import Parameter
@@ -122,6 +122,7 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--json", action="store_true", help="one JSON line a lane")
     compression.add_to(commands)
     publish.add_to(commands)
+    findings.add_to(commands)
     return top
 
 
@@ -337,6 +338,8 @@ def main(argv: list[str] | None = None) -> int:
             compression.run(given, loader("cpu"))
         elif given.command in ("push", "pull"):
             publish.run(given, folder_of)
+        elif given.command == "findings":
+            findings.run(given)
         else:
             {"decode": decode, "compare": compare}[given.command](given)
     except PlaygroundError as error:

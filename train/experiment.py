@@ -16,13 +16,13 @@ import shlex
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from playground.checkpoints import write_atomically
 from playground.errors import PlaygroundError, check_whole
+from playground.experiments.findings import finding
 from playground.experiments.results import FOLDER, NAMES, Result
 
 SEEDS = 3
@@ -75,10 +75,10 @@ def main(argv: list[str] | None = None) -> int:
     except PlaygroundError as error:
         print(error, file=sys.stderr)
         return 2
-    text = json.dumps(asdict(result), ensure_ascii=False, separators=(",", ":")) + "\n"
+    text = result.to_json()
     path = chosen.out / f"{chosen.name}.json"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    print(f"{path.name}: {len(result.rows)} rows")
+    print(f"{path.name}: {len(result.rows)} rows. {finding(result).text}")
     return 0
 
 
