@@ -19,6 +19,7 @@ from playground.errors import ConfigError
 from playground.models.base import ARModel, HasEmbedding, device_of
 from playground.models.conditioned import unwrapped, without_wrappers
 from playground.models.pretrained import PretrainedLM
+from playground.models.wavenet import WaveNet
 
 FRAME = 320  # tokens: whole frames of every model of sound here, so that none begins in one
 
@@ -64,7 +65,7 @@ def saliency(
     if newest is not None and len(window) > newest:
         start = (len(window) - newest) // FRAME * FRAME
         window = (window[0], *window[1 + start :])
-    options = {"start": start} if start and hasattr(inner, "dilations") else {}
+    options = {"start": start} if isinstance(inner, WaveNet) else {}  # where its frames begin
     rows = torch.tensor([window], device=device_of(inner))
     with torch.inference_mode(False), torch.enable_grad():
         embedded = inner.embed(rows).detach().clone().requires_grad_()

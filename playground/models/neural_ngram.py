@@ -60,7 +60,8 @@ class NeuralNGram(nn.Module):
         super().__init__()
         self.config = config
         self.vocab_size = config.vocab_size
-        seen = (config.order - 1) * config.n_embd
+        self.receptive_field = config.order - 1  # tokens
+        seen = self.receptive_field * config.n_embd
         self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
         self.hidden = nn.Linear(seen, config.n_hidden)
         self.output = nn.Linear(config.n_hidden, config.vocab_size)

@@ -50,6 +50,11 @@ class Seen:
         """Position of the oldest token after BOS that the model still sees."""
         return 1 + dropped_tokens(len(self.prefix), self.model.context_length)
 
+    @property
+    def field(self) -> int | None:
+        """Tokens that the model's receptive field holds, None if nothing bounds what it reads."""
+        return getattr(without_wrappers(self.model), "receptive_field", None)
+
     def label(self, token: int) -> str:
         return self.loaded.tokenizer.label(token)
 
@@ -128,10 +133,14 @@ def mattered(seen: Seen) -> None:
 
     weights = looked(seen.session, ("saliency", step.token), make)
     name = seen.label(step.token)
+    facts = f"The length of the gradient of log p({name}) by each token's embedding."
+    newest, field = SALIENCY_SHOWN, seen.field
+    if field is not None and field < min(newest, len(seen.prefix)):
+        facts += f" The receptive field holds the newest {field} tokens: no other can matter."
+        newest = None
     views.offer(
-        _tokens(seen, weights, f"What mattered to {name}", "saliency", unit="plain",
-                facts=f"The length of the gradient of log p({name}) by each token's embedding.",
-                says="gradient", newest=SALIENCY_SHOWN),
+        _tokens(seen, weights, f"What mattered to {name}", "saliency", unit="plain", facts=facts,
+                says="gradient", newest=newest, field=field),
         seen.loaded.card.name,
     )  # fmt: skip
 
@@ -146,9 +155,10 @@ def _tokens(
     says: str,
     unit: str = "percent",
     newest: int | None = None,
+    field: int | None = None,
 ) -> views.Files:
     """Draw tokens with arcs, and return what offers them."""
-    first = seen.first
+    first = seen.first if field is None else max(seen.first, len(seen.prefix) - field)
     if unit == "percent" and weights[0] > strongest_of(weights):
         facts += (
             f" The start token, where heads rest, has {weights[0]:.0%}; colours are of the rest."

@@ -9,7 +9,9 @@ import torch
 from playground.errors import ConfigError
 from playground.inspection.saliency import can_be_differentiated, saliency
 from playground.models.base import HasEmbedding
+from playground.models.causal_conv import CausalConv, CausalConvConfig
 from playground.models.conditioned import as_drawn
+from playground.models.neural_ngram import NeuralNGram, NeuralNGramConfig
 from tests.helpers import (
     CONTEXT_LENGTH,
     PICTURE_MODELS,
@@ -19,11 +21,24 @@ from tests.helpers import (
     picture_model,
     random_tokens,
     transformer,
+    with_weights,
 )
 from tests.sound_checkpoints import sound_model
 
+
+def causal_conv():
+    config = CausalConvConfig(VOCAB_SIZE, 8, 3, 3, 3)  # it sees 15 tokens
+    return with_weights(CausalConv(config))
+
+
+def neural_ngram():
+    return with_weights(NeuralNGram(NeuralNGramConfig(VOCAB_SIZE, 4, 6, 10)))
+
+
 TEXT_MODELS = {
     "lstm": lstm,
+    "causal-conv": causal_conv,
+    "neural-ngram": neural_ngram,
     **{p: lambda p=p: transformer(p) for p in ("rotary", "learned", "sinusoidal")},
 }
 
@@ -111,6 +126,17 @@ def test_the_newest_tokens_tell_all_that_a_receptive_field_holds(told):
     whole, newest = (saliency(told_model, prefix, 130, n) for n in (None, 40))
     assert (whole[-model.receptive_field :] > 0).any()
     np.testing.assert_allclose(newest, whole, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("length", [1, 2, 40, 900])
+@pytest.mark.parametrize("name", ["causal-conv", "neural-ngram"])
+def test_tokens_outside_the_receptive_field_of_a_text_do_not_matter(name, length):
+    model = TEXT_MODELS[name]()
+    prefix = prefix_of(model, length)
+    found = saliency(model, prefix, 3, newest=512)
+    assert (found[: -model.receptive_field] == 0).all()
+    assert (found[-model.receptive_field :] > 0).all()
+    np.testing.assert_allclose(found, saliency(model, prefix, 3), rtol=1e-4, atol=1e-7)
 
 
 def test_an_older_beginning_is_told_as_nothing():

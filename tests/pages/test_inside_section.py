@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.helpers import ROOT
+from playground import registry
+from playground.checkpoints import save
+from playground.models.neural_ngram import NeuralNGram, NeuralNGramConfig
+from playground.tokenizers.text import CharTokenizer
+from tests.helpers import ROOT, with_weights
 
 PAGES = {"text": "1_Text", "image": "2_Image", "audio": "3_Audio"}
 ALL = ["Attention", "What mattered", "Layer by layer", "Memory", "Heads left out"]
@@ -151,3 +155,17 @@ def test_attention_that_is_handed_out_adds_up():
     weights = np.array(table["weights"])
     assert weights.shape == (4, 4, len(session.stepper.prefix))
     assert np.allclose(weights.sum(-1), 1, atol=1e-4)
+
+
+def test_what_a_receptive_field_leaves_out_is_drawn_as_outside(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    monkeypatch.setattr(registry, "MODELS", ())
+    tokenizer = CharTokenizer("abcdefghijklmnopqrstuvwxyz ")
+    model = NeuralNGram(NeuralNGramConfig(tokenizer.vocab_size, n_embd=4, n_hidden=8))
+    save(tmp_path / "runs" / "small", with_weights(model), tokenizer)
+    page = inside_page("text", model="small", prompt="and he said unto them ")
+    given = [json.loads(part.proto.json) for part in page.get("bidi_component")]
+    (drawn,) = [data for data in given if "strongest" in data]
+    assert "The receptive field holds the newest 8 tokens" in drawn["facts"]
+    assert drawn["first"] == len(drawn["texts"]) - 8
+    assert not any(drawn["weights"][: drawn["first"]])
