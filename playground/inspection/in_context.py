@@ -22,6 +22,7 @@ from playground.models.base import ARModel, State, device_of, step_prefixes
 COUNTS = (0, 1, 2, 4, 8)  # examples before the question
 TRIALS = 8  # questions, each after examples of its own
 DRAWS = 2000  # of the trials, for an interval
+FEWEST = 3  # trials that bear one: drawing from one or two says nothing of where others would lie
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Curve:
-    """Means over trials for each number of examples, with 95 % bootstrap intervals."""
+    """Means over trials for each number of examples, with 95 % bootstrap intervals.
+
+    Of fewer than FEWEST trials there is no interval: `low` and `high` are nan.
+    """
 
     counts: np.ndarray  # (K,) int
     trials: np.ndarray  # (K,) int: how many there are of each
@@ -160,6 +164,8 @@ def curve(found: Sequence[Answer], seed: int = 0) -> Curve:
         ranks = np.array([answer.rank for answer in group])
         draws = torch.randint(len(probs), (DRAWS, len(probs)), generator=generator).numpy()
         low, high = np.percentile(probs[draws].mean(axis=1), (2.5, 97.5))
+        if len(group) < FEWEST:
+            low = high = np.nan
         rows.append((len(group), probs.mean(), low, high, np.median(ranks), (ranks == 1).mean()))
     trials, *others = map(np.array, zip(*rows, strict=True))
     return Curve(np.array(counts), trials, *others)

@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 import altair as alt
 import numpy as np
 
-from playground.inspection.in_context import Answer, Curve
+from playground.inspection.in_context import FEWEST, Answer, Curve
 from playground.inspection.induction import Induction
 from playground.ui.charts import BLUE, GREY, VERMILION
-
-FEW = 3  # fewer trials bear no interval
 
 
 def curve_rows(found: Curve) -> list[dict]:
@@ -19,12 +17,16 @@ def curve_rows(found: Curve) -> list[dict]:
     return [
         {
             "examples": int(found.counts[i]), "trials": int(found.trials[i]),
-            "probability": float(found.prob[i]), "low": float(found.low[i]),
-            "high": float(found.high[i]), "median_rank": float(found.rank[i]),
+            "probability": float(found.prob[i]), "low": _known(found.low[i]),
+            "high": _known(found.high[i]), "median_rank": float(found.rank[i]),
             "first_choice": float(found.first[i]),
         }
         for i in range(len(found.counts))
     ]  # fmt: skip
+
+
+def _known(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)
 
 
 def answer_rows(found: Sequence[Answer], label: Callable[[int], str]) -> list[dict]:
@@ -42,25 +44,26 @@ def answer_rows(found: Sequence[Answer], label: Callable[[int], str]) -> list[di
 def curve_chart(found: Curve, answers: Sequence[Answer]) -> alt.LayerChart:
     """Probability of the right answer against the number of examples: mean, interval, each trial.
 
-    A trial is a small point, the mean a line, its 95 % interval a band.
+    A trial is a small point, the mean a line, its 95 % interval a band; few trials have none.
     """
     counts = [int(n) for n in found.counts]
     x_axis = alt.Axis(values=counts, format="d", grid=False)
     x = alt.X("examples:Q", title="examples in the prompt", axis=x_axis)
     axis = alt.Axis(format=".2~p", title="probability of the right answer")
-    highest = max([*found.high.tolist(), *(a.prob for a in answers)])
+    rows = [row | {"interval": _interval(row)} for row in curve_rows(found)]
+    highest = max([*(row["high"] or 0.0 for row in rows), *(a.prob for a in answers)])
     scale = alt.Scale(domain=[0, min(1.0, max(1e-6, 1.05 * highest))])
     y = alt.Y("probability:Q", axis=axis, scale=scale)
     tooltip = [
         alt.Tooltip("examples:Q"),
         alt.Tooltip("probability:Q", title="mean", format=".2~p"),
-        alt.Tooltip("low:Q", title="95 % from", format=".2~p"),
-        alt.Tooltip("high:Q", title="95 % to", format=".2~p"),
+        alt.Tooltip("interval:N", title="95 % interval"),
         alt.Tooltip("median_rank:Q", title="median rank"),
         alt.Tooltip("first_choice:Q", title="first choice in", format=".0%"),
     ]
-    base = alt.Chart(alt.Data(values=curve_rows(found)))
-    band = base.mark_area(color=BLUE, opacity=0.18).encode(x=x, y=alt.Y("low:Q"), y2="high:Q")
+    base = alt.Chart(alt.Data(values=rows))
+    bears = [row for row in rows if row["low"] is not None]
+    band = alt.Chart(alt.Data(values=bears)).mark_area(color=BLUE, opacity=0.18)
     line = base.mark_line(color=BLUE, strokeWidth=2).encode(x=x, y=y)
     points = base.mark_point(color=BLUE, filled=True, size=70, opacity=1)
     trials = [
@@ -68,12 +71,16 @@ def curve_chart(found: Curve, answers: Sequence[Answer]) -> alt.LayerChart:
         for a in answers
     ]
     each = alt.Chart(alt.Data(values=trials)).mark_point(color=GREY, size=22, opacity=0.7)
+    said = "mean (line), trials (grey)"
+    said += ", 95 % interval (band)" if len(bears) > 1 else ""
+    said += "" if len(bears) == len(rows) else f"; no interval of fewer than {FEWEST} trials"
+    title = alt.TitleParams(said, anchor="start", fontSize=12, fontWeight="normal", color=GREY)
     return alt.layer(
-        band,
+        band.encode(x=x, y=alt.Y("low:Q"), y2="high:Q"),
         each.encode(x=x, y=y, tooltip=["trial:Q", alt.Tooltip("probability:Q", format=".2~p")]),
         line,
         points.encode(x=x, y=y, tooltip=tooltip),
-    ).properties(height=300)
+    ).properties(height=300, title=title)
 
 
 def finding(found: Curve) -> str:
@@ -84,7 +91,7 @@ def finding(found: Curve) -> str:
         return f"With {_examples(first)} the right answer has {_told(first)}."
     told = f"With {_examples(first)} the right answer has {_told(first)}, with {_examples(last)} "
     told += f"{_told(last)}: "
-    if min(first["trials"], last["trials"]) < FEW:
+    if min(first["trials"], last["trials"]) < FEWEST:
         return told + "that is too few trials to tell whether examples help."
     if last["low"] > first["high"]:
         return told + "the examples help this model."
@@ -99,12 +106,15 @@ def _examples(row: dict) -> str:
 
 
 def _told(row: dict) -> str:
-    if row["trials"] < FEW:  # resampling one or two says nothing of how far others would lie
+    if row["trials"] < FEWEST:
         return f"{percent(row['probability'])} ({row['trials']} trial{'s' * (row['trials'] > 1)})"
-    return (
-        f"{percent(row['probability'])} (95 % interval {percent(row['low'])} to "
-        f"{percent(row['high'])})"
-    )
+    return f"{percent(row['probability'])} (95 % interval {_interval(row)})"
+
+
+def _interval(row: dict) -> str:
+    if row["trials"] < FEWEST:
+        return f"none of fewer than {FEWEST} trials"
+    return f"{percent(row['low'])} to {percent(row['high'])}"
 
 
 def percent(p: float) -> str:

@@ -89,6 +89,14 @@ def test_a_curve_is_means_with_intervals_around_them():
     assert told.rank.tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("trials", [1, 2, 3])
+def test_few_trials_bear_no_interval(trials):
+    asked = [Prompt(0, trial, "", "") for trial in range(trials)]
+    told = curve([Answer(p, -1.0 - p.trial, 1, 0, 1) for p in asked])
+    assert np.isnan([told.low[0], told.high[0]]).tolist() == [trials < 3] * 2
+    assert told.prob[0] > 0
+
+
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_small_models_of_characters_can_be_asked_every_task(task):
     tokenizer = load(ROOT / "checkpoints" / "kjv-char-lstm")[1]

@@ -155,7 +155,15 @@ def test_the_finding_says_no_more_than_the_intervals_bear(probs, says):
     found = answered(probs)
     assert says in charts.finding(curve(found))
     spec = charts.curve_chart(curve(found), found).to_dict()
-    assert [row["examples"] for row in spec["layer"][0]["data"]["values"]] == [0, 4]
+    assert [row["examples"] for row in spec["layer"][2]["data"]["values"]] == [0, 4]
+    few = [n for n, row in probs.items() if len(row) < 3]
+    assert [row["examples"] for row in spec["layer"][0]["data"]["values"]] == [
+        n for n in probs if n not in few
+    ]
+    assert ("no interval of fewer than 3 trials" in spec["title"]["text"]) == bool(few)
+    said = {row["examples"]: row["interval"] for row in spec["layer"][2]["data"]["values"]}
+    assert all(said[n] == "none of fewer than 3 trials" for n in few)
+    assert not any("NaN" in str(row) for row in charts.curve_rows(curve(found)))
 
 
 @pytest.mark.parametrize(
