@@ -14,7 +14,7 @@ cannot be compared at all, since no votes connect them, is told by `groups`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ MOST_TIES = 1e3  # of nu, which is infinite where there are only ties
 STEPS, CLOSE = 2000, 1e-7  # of the MM algorithm; log strengths that still change by more go on
 ROUGHLY = 1e-4  # of the resamples, whose quantiles vary by far more
 RESAMPLES = 400
+FEW_JUDGES = 8  # of fewer, what each judged is drawn anew too: their own spread is told too small
 
 
 @dataclass(frozen=True)
@@ -146,17 +147,29 @@ def groups(counts: np.ndarray, *, strongly: bool = False) -> list[int]:
 def rate(
     names: Sequence[str],
     outcomes: Iterable[tuple[int, int, int]],
+    judges: Sequence[Hashable] | None = None,
+    pairs: Sequence[Hashable] | None = None,
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Table:
-    """Return the ratings of `names` with intervals, from votes (i, j, WIN | LOSS | TIE).
+    """Return the ratings of `names` with intervals, from verdicts (i, j, WIN | LOSS | TIE).
 
-    Each group is rated by itself, with mean 0. The intervals are percentiles of a bootstrap over
-    the votes (Efron 1979), the same for the same seed. So that few votes that all say the same are
-    not taken for certainty, each pair that met is drawn as if it had PRIOR wins and losses more.
-    Votes count as independent, so the intervals are too narrow where few judges gave many.
+    Each group is rated by itself, with mean 0. The intervals are percentiles of a bootstrap, the
+    same for the same seed. `judges` and `pairs` say of each verdict who gave it and about what;
+    without them each is taken as independent of all others. Verdicts of one judge are not, so
+    whole judges are drawn (Davison & Hinkley 1997, section 3.8); of fewer than FEW_JUDGES, the
+    pairs within each of them too, which is all that can be drawn of a single judge. Verdicts of
+    one judge about one pair stay together.
+
+    Raises:
+        ConfigError: a verdict is about a competitor that does not exist.
+        ValueError: there are not as many judges or pairs as verdicts.
     """
+    outcomes = list(outcomes)
+    judges = range(len(outcomes)) if judges is None else judges
+    pairs = range(len(outcomes)) if pairs is None else pairs
+    verdicts = list(zip(outcomes, judges, pairs, strict=True))
     counts = counts_of(outcomes, len(names))
     found = groups(counts)
     told: list[Rating] = []
@@ -169,7 +182,13 @@ def rate(
             told.append(Rating(names[own[0]], None, None, None, 0, 0, 0, group))
             continue
         logs, nu = fit(part)
-        resampled = _resampled(part, np.random.default_rng(seed), resamples)
+        places = {i: place for place, i in enumerate(own)}
+        within = [
+            ((places[i], places[j], ended), judge, pair)
+            for (i, j, ended), judge, pair in verdicts
+            if i in places and i != j
+        ]
+        resampled = _resampled(within, part, np.random.default_rng(seed), resamples)
         drawn = fit(resampled, close=ROUGHLY)[0]
         low, high = np.quantile(drawn * POINTS, (0.025, 0.975), axis=0)
         tied.append((float(nu), float(part.sum() / 2)))
@@ -194,20 +213,50 @@ def rate(
     return Table(tuple(told), mean, tuple(unbounded))
 
 
-def _resampled(counts: np.ndarray, rng: np.random.Generator, times: int) -> np.ndarray:
-    """Return counts (times, 3, N, N) of as many votes, drawn from those that were given."""
-    upper = np.triu_indices(counts.shape[-1], 1)
-    cells = counts[:, *upper]  # (3, pairs): each vote once
-    met = cells.sum(0) > 0
-    weights = cells + PRIOR * met * np.array([[1], [1], [0]])
-    shares = (weights / weights.sum()).ravel()
-    drawn = rng.multinomial(int(cells.sum()), shares, size=times).reshape(times, *cells.shape)
+def _resampled(
+    verdicts: Sequence[tuple], counts: np.ndarray, rng: np.random.Generator, times: int
+) -> np.ndarray:
+    """Return counts (times, 3, N, N) of votes by judges who are drawn from those that gave some.
+
+    So that few votes that all say the same are not taken for certainty, wins and losses of each
+    two that met are blurred by chance, up or down by about PRIOR.
+    """
+    size = counts.shape[-1]
+    upper = np.triu_indices(size, 1)
+    place = np.zeros((size, size), np.int64)
+    place[upper] = np.arange(len(upper[0]))
+    cells, units = [], []  # of each verdict: how it ended between which two; its judge and pair
+    for (i, j, ended), judge, pair in verdicts:
+        mirrored = {WIN: LOSS, LOSS: WIN, TIE: TIE}[ended]
+        cells.append((ended if i < j else mirrored) * len(upper[0]) + place[min(i, j), max(i, j)])
+        units.append((judge, pair))
+    numbers = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
+    unit_of = np.array([numbers[unit] for unit in units])
+    by_judge: dict[Hashable, list[int]] = {}
+    for (judge, _), number in numbers.items():
+        by_judge.setdefault(judge, []).append(number)
+    whose = [np.array(own) for own in by_judge.values()]
+    met = (counts.sum(0) > 0)[upper]
+    drawn = np.zeros((times, 3, len(upper[0])))
+    for sample in drawn:
+        weights = np.zeros(len(numbers))
+        for own, count in zip(whose, _drawn(len(whose), rng), strict=True):
+            few = len(whose) < FEW_JUDGES
+            weights[own] = sum(_drawn(len(own), rng) for _ in range(count)) if few else count
+        sample += np.bincount(cells, weights[unit_of], sample.size).reshape(sample.shape)
+        sample[[WIN, LOSS]] += rng.poisson(PRIOR * met, (2, len(met))) - PRIOR * met
+    drawn = np.maximum(drawn, 0)
     made = np.zeros((times, *counts.shape))
     made[:, :, *upper] = drawn
     lower = (upper[1], upper[0])
     for kind, mirrored in ((WIN, LOSS), (LOSS, WIN), (TIE, TIE)):
         made[:, mirrored, *lower] = drawn[:, kind]
     return made
+
+
+def _drawn(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each of `count` comes among as many draws with replacement."""
+    return rng.multinomial(count, np.full(count, 1 / count))
 
 
 def win_matrix(counts: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from playground.evaluation.agreement import Agreement, agreement
 from playground.evaluation.ratings import (
+    FEW_JUDGES,
     LOSS,
     TIE,
     WIN,
@@ -35,6 +36,7 @@ class Standing:
     met: np.ndarray  # (N, N) how often
     both_bad: dict[str, int]  # by name; counted as ties in the ratings
     verdicts: int
+    judges: int
     left_out: int  # contestants beyond MOST_RATED
 
 
@@ -44,6 +46,18 @@ def counted(count: int, noun: str) -> str:
 
 def criteria_of(modality: str) -> list[str]:
     return [*CRITERIA[modality], ALL]
+
+
+def drawn_of(judges: int) -> str:
+    """Say what the intervals of the ratings are a bootstrap over."""
+    if judges == 1:
+        return (
+            "over the pairs of the only judge: what other pairs would have given, not what other "
+            "people would say"
+        )
+    if judges < FEW_JUDGES:
+        return "over judges, and over the pairs of each, as there are few judges: they are rough"
+    return "over judges, as votes of one judge are not independent"
 
 
 def names_of(votes: Sequence[Vote]) -> dict[str, str]:
@@ -70,19 +84,21 @@ def standing(votes: Sequence[Vote], criterion: str, seed: int = 0) -> Standing:
     places = {mark: i for i, mark in enumerate(kept)}
     told = names_of(votes)
     names = tuple(told[mark] for mark in kept)
-    outcomes, bad = [], dict.fromkeys(names, 0)
+    outcomes, judges, pairs, bad = [], [], [], dict.fromkeys(names, 0)
     for vote in votes:
         if vote.first not in places or vote.second not in places:
             continue
         i, j = places[vote.first], places[vote.second]
         for verdict in _verdicts(vote, criterion):
             outcomes.append((i, j, {FIRST: WIN, SECOND: LOSS}.get(verdict, TIE)))
+            judges.append(vote.judge)
+            pairs.append(vote.pair)
             for mark in (i, j) if verdict == BAD else ():
                 bad[names[mark]] += 1
     counts = counts_of(outcomes, len(names))
     return Standing(
-        rate(names, outcomes, seed=seed), names, win_matrix(counts), counts.sum(0), bad,
-        len(outcomes), len(marks) - len(kept),
+        rate(names, outcomes, judges, pairs, seed=seed), names, win_matrix(counts), counts.sum(0),
+        bad, len(outcomes), len(set(judges)), len(marks) - len(kept),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from playground.ui.arena_data import (
     agreements,
     counted,
     criteria_of,
+    drawn_of,
     rating_rows,
     standing,
     warnings_of,
@@ -73,13 +74,16 @@ def _figures(votes: list[Vote], modality: str) -> None:
                                      key=f"arena_by_{modality}")  # fmt: skip
     found = _standing(votes, tuple((v.pair, v.judge, v.at) for v in votes), criterion)
     judges, pairs = (len({getattr(v, name) for v in votes}) for name in ("judge", "pair"))
-    more = (" Here the three answers of a vote count as three votes, though they go together, so "
-            "the intervals are too narrow." if criterion == ALL else "")  # fmt: skip
-    st.caption(f"{counted(len(votes), 'vote')} on {counted(pairs, 'pair')} by "
-               f"{counted(judges, 'judge')}; {found.verdicts} verdicts are rated. Bradley–"
-               "Terry with ties (Davidson 1970), fitted by MM (Hunter 2004); “both bad” counts as "
-               "a tie. Intervals: 95 %, bootstrap over votes, which are taken as independent."
-               f"{more}")  # fmt: skip
+    together = " An answer to each question counts as a verdict." if criterion == ALL else ""
+    st.caption(
+        f"{counted(len(votes), 'vote')} on {counted(pairs, 'pair')} by {counted(judges, 'judge')}; "
+        f"{found.verdicts} verdicts are rated; “both bad” counts as a tie.{together} A rating says "
+        "how often one wins: 400 points more are odds of 10 to 1, none are even odds. Intervals: "
+        f"95 %, by drawing anew {drawn_of(found.judges)}.",
+        help="Bradley–Terry with ties (Davidson 1970), fitted by the MM algorithm (Hunter 2004). "
+        "The intervals are a clustered bootstrap (Davison & Hinkley 1997): who was rated by few "
+        "judges is less sure than by many, however many votes each gave.",
+    )
     for told in warnings_of(found):
         st.warning(controls.plain(told))
     left, right = st.columns(2, gap="large")
