@@ -18,8 +18,7 @@ from playground.ui import evaluate_charts as charts
 from playground.ui import evaluate_models as models
 from playground.ui import inside_data, views
 from playground.ui.controls import name_strangers, plain
-from playground.ui.evaluate_run import buttons, ticking
-from playground.ui.in_context_run import Job, job
+from playground.ui.jobs import Job, buttons, job, ticking
 
 TOP, ALL = "The likeliest token", "The 20 likeliest tokens"
 CHARACTERS = 8_000

@@ -14,8 +14,8 @@ from playground.ui import evaluate_charts as charts
 from playground.ui import evaluate_models as models
 from playground.ui import inside_data, picture_input, sound_input, views
 from playground.ui.controls import name_strangers, plain
-from playground.ui.evaluate_run import Things, buttons, measure, rows_of, table_rows, ticking
-from playground.ui.in_context_run import Job, job
+from playground.ui.evaluate_run import Things, measure, rows_of, table_rows
+from playground.ui.jobs import Job, buttons, job, ticking
 
 OWN = "your own text"
 SIZES = (2_000, 5_000, 10_000, 20_000)  # characters of a held-out text

@@ -17,9 +17,8 @@ from playground.ui import evaluate_charts as charts
 from playground.ui import evaluate_models as models
 from playground.ui import evaluate_texts, inside_data, views
 from playground.ui.controls import name_strangers, plain
-from playground.ui.evaluate_run import buttons, ticking
 from playground.ui.evaluate_texts import Texts
-from playground.ui.in_context_run import Job, job
+from playground.ui.jobs import Job, buttons, job, ticking
 
 NAMES = {  # of corpora, as checkpoints tell them: the name to load it by
     "King James Bible": "king-james", "Moby-Dick": "moby-dick",

@@ -1,17 +1,12 @@
-"""What the Evaluate page computes for one visitor, one unit of one model after another.
-
-Everything is an iterator that `in_context_run.Job` goes on with, tick by tick: stopping is ceasing
-to iterate, and what was found stays.
-"""
+"""What the Evaluate page measures of models, one unit of one model after another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from playground.errors import PlaygroundError
 from playground.evaluation.bootstrap import paired_interval
@@ -26,9 +21,7 @@ from playground.evaluation.held_out import (
 )
 from playground.registry import ModelCard
 from playground.ui.condition_controls import class_names
-from playground.ui.controls import plain
 from playground.ui.evaluate_models import load
-from playground.ui.in_context_run import TICK_S, Job
 from playground.ui.resources import Loaded
 
 Label = int | str | None
@@ -151,36 +144,3 @@ def table_rows(rows: Sequence[Row], seed: int = 0) -> list[dict[str, Any]]:
             )  # fmt: skip
             row |= {"more": by.value, "more_low": by.low, "more_high": by.high}
     return found
-
-
-# -- how a job is drawn ----------------------------------------------------------------------------
-
-
-def buttons(job: Job, title: str, begin: Callable[[], None], key: str) -> None:
-    """Begin, or stop while it goes on."""
-    if job.going is not None:
-        st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=job.stop)
-    else:
-        st.button(title, type="primary", icon=":material/play_arrow:", key=f"{key}_start",
-                  on_click=begin)  # fmt: skip
-
-
-def ticking(job: Job, draw: Callable[[], None], what: str) -> None:
-    """Go on with a job in a fragment of its own, and draw what is known."""
-    is_going = job.going is not None
-
-    @st.fragment(run_every=TICK_S + 0.05 if is_going else None)
-    def progress() -> None:
-        job.advance()
-        if is_going and job.going is None:
-            st.rerun()  # buttons and files concern the whole page
-        if job.problem:
-            st.error(plain(job.problem))
-        if job.going is not None:
-            done = len(job.found)
-            share = min(1.0, done / max(1, job.total))
-            st.progress(share, f"{done:,} of {job.total:,} {what}")
-        if job.found:
-            draw()
-
-    progress()

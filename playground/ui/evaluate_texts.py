@@ -15,8 +15,7 @@ from playground.registry import ModelCard
 from playground.ui import evaluate_models as models
 from playground.ui import resources
 from playground.ui.controls import name_bad_number, name_strangers
-from playground.ui.evaluate_run import buttons, ticking
-from playground.ui.in_context_run import job
+from playground.ui.jobs import buttons, job, ticking
 
 WRITE, PASTE = "Written now", "Pasted"
 WAYS = ("greedy", "pure sampling", "temperature 0.7", "top-k 20", "nucleus 0.9", "min-p 0.1",

@@ -15,9 +15,9 @@ from playground.inspection.tasks import TASKS, Task, task_from_text
 from playground.ui import in_context_charts as charts
 from playground.ui import inside_charts, inside_data, views
 from playground.ui.controls import name_bad_number, name_strangers, plain
-from playground.ui.evaluate_run import buttons, ticking
-from playground.ui.in_context_run import Job, ask, job, score_heads, together
+from playground.ui.in_context_run import ask, score_heads, together
 from playground.ui.inside_components import head_grid
+from playground.ui.jobs import Job, buttons, job, ticking
 from playground.ui.text_setting import TextSetting
 from playground.ui.translation import has_source
 
