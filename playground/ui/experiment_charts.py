@@ -7,14 +7,15 @@ from collections.abc import Callable
 from playground.errors import DataError
 from playground.experiments.results import Result
 from playground.ui import experiment_model_charts as of_models
+from playground.ui import experiment_scale_charts as of_scale
 from playground.ui import experiment_training_charts as of_training
 from playground.ui.experiment_marks import Drawn
 
 CHARTS: dict[str, Callable[..., tuple[Drawn, ...]]] = {
     "families": of_models.families,
     "quality": of_models.quality,
-    "scaling": of_models.scaling,
-    "lengths": of_models.lengths,
+    "scaling": of_scale.scaling,
+    "lengths": of_scale.lengths,
     "transfer": of_training.transfer,
     "exposure": of_training.exposure,
     "gradients": of_training.gradients,

@@ -13,6 +13,9 @@ from playground.ui.compare_charts import COLORS, SHAPES
 
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 LOG = {"type": "log", "nice": False}
+LOG_SCALE = alt.Scale(**LOG)
+FREE = alt.Scale(zero=False)
+BITS = "bits per character"
 
 
 @dataclass(frozen=True)

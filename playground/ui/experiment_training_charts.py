@@ -23,11 +23,8 @@ from playground.experiments.results import Result
 from playground.experiments.summaries import Row, ends, grouped, mean_of
 from playground.ui.charts import GREY
 from playground.ui.compare_charts import COLORS
-from playground.ui.experiment_marks import LOG, Drawn, Marks, dots, lines
+from playground.ui.experiment_marks import BITS, FREE, LOG, LOG_SCALE, Drawn, Marks, dots, lines
 
-BITS = "bits per character"
-FREE = alt.Scale(zero=False)
-LOG_SCALE = alt.Scale(**LOG)
 BINS = 40  # of a histogram of gradient norms
 
 
