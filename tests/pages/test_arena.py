@@ -10,10 +10,9 @@ from playground.decoding.spec import LaneSpec, specs_to_text
 from playground.ui.arena_pairs import Arena, Pair, name_of
 from playground.votes.store import Store
 from playground.votes.table import to_csv
-from tests.helpers import ROOT
+from tests.pages.opened import opened
 from tests.votes.makers import a_vote
 
-PAGE = str(ROOT / "pages" / "5_Evaluate.py")
 MODEL = "kjv-char-ngram"
 TWO = (
     LaneSpec("greedy", "greedy", model=MODEL),
@@ -31,13 +30,8 @@ def store(tmp_path, monkeypatch) -> Store:
 
 
 def arena_page(**query: str) -> AppTest:
-    page = AppTest.from_file(PAGE, default_timeout=120)
     usual = {"do": "Arena", "tokens": "12", "contestants": specs_to_text(list(TWO))}
-    for key, value in (usual | query).items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
+    return opened("5_Evaluate", 120, **usual | query)
 
 
 def session_of(page: AppTest):

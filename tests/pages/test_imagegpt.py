@@ -1,14 +1,13 @@
 """The Image page on ImageGPT: one token a pixel, which tells all three colours."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from playground import registry
 from playground.registry import ModelCard
-from tests.helpers import ROOT
+from tests.pages.opened import opened, press, run_to_end
 from tests.tiny_imagegpt import N_CLUSTERS, SIDE, imagegpt_folder
 
-IMAGE = str(ROOT / "pages" / "2_Image.py")
+IMAGE = "2_Image"
 
 
 @pytest.fixture
@@ -19,32 +18,9 @@ def gallery(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "MODELS", (card,))
 
 
-def image_page(**query: str) -> AppTest:
-    page = AppTest.from_file(IMAGE, default_timeout=60)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def press(page: AppTest, key: str) -> None:
-    page.button(key=key).click().run()
-    assert not page.exception
-
-
-def draw(page: AppTest) -> None:
-    press(page, "run")
-    for _ in range(60):
-        if page.session_state["_image"].pace == "still":
-            break
-        page.run()
-    assert not page.exception
-
-
 @pytest.mark.parametrize("overlay", ["surprisal", "entropy", "attention", "gradient"])
 def test_a_picture_is_stepped_under_every_map(gallery, overlay):
-    page = image_page(overlay=overlay)
+    page = opened(IMAGE, overlay=overlay)
     press(page, "step")
     press(page, "step_row")
     stepper = page.session_state["_image"].stepper
@@ -56,8 +32,8 @@ def test_a_picture_is_stepped_under_every_map(gallery, overlay):
 
 
 def test_a_whole_picture_is_drawn_and_every_section_takes_it(gallery):
-    page = image_page()
-    draw(page)
+    page = opened(IMAGE)
+    run_to_end(page, "_image")
     stepper = page.session_state["_image"].stepper
     assert stepper.has_ended
     assert len(stepper.tokens) == 1 + SIDE**2
@@ -79,8 +55,8 @@ def test_a_whole_picture_is_drawn_and_every_section_takes_it(gallery):
 
 
 def test_a_picture_is_completed(gallery):
-    page = image_page()
-    draw(page)
+    page = opened(IMAGE)
+    run_to_end(page, "_image")
     page.segmented_control(key="do").set_value("Complete").run()
     page.segmented_control(key="picture_source").set_value("From the canvas").run()
     press(page, "completion_start")

@@ -1,7 +1,5 @@
 """What examples in a prompt help, and which heads copy: the panel of the Text page."""
 
-import re
-
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -10,34 +8,15 @@ from playground.inspection.in_context import Answer, Prompt, curve
 from playground.inspection.induction import induction
 from playground.ui import in_context_charts as charts
 from playground.ui.in_context_run import score_heads, together
-from tests.helpers import ROOT, transformer
+from tests.helpers import transformer
+from tests.pages.opened import done, messages, opened
 
 BYTE_PAIR = "prose-bpe-transformer"
 
 
 def page(**query: str) -> AppTest:
-    shown = AppTest.from_file(str(ROOT / "pages" / "1_Text.py"), default_timeout=60)
-    for key, value in {"do": "Learn from examples", "model": BYTE_PAIR, **query}.items():
-        shown.query_params[key] = value
-    shown.run()
-    assert not shown.exception
-    return shown
-
-
-def done(shown: AppTest, key: str):
-    """Look again until the job has ended, as the page's own clock does."""
-    job = shown.session_state[f"_{key}_job"]
-    for _ in range(400):
-        if job.going is None:
-            break
-        shown.run()
-        assert not shown.exception
-    return job
-
-
-def messages(shown: AppTest) -> str:
-    said = " ".join(e.value for e in [*shown.error, *shown.warning, *shown.info])
-    return re.sub(r"\\(\W|_)", r"\1", said)
+    usual = {"do": "Learn from examples", "model": BYTE_PAIR}
+    return opened("1_Text", **usual | query)
 
 
 def test_a_task_is_asked_with_ever_more_examples():

@@ -6,11 +6,11 @@ from streamlit.testing.v1 import AppTest
 
 from playground import registry
 from playground.registry import ModelCard
-from tests.helpers import ROOT
+from tests.pages.opened import opened, press, run_to_end
 from tests.sound_checkpoints import write_checkpoint
 from tests.tiny_musicgen import HOP, N_CODEBOOKS, N_CODES, musicgen_folder
 
-AUDIO = str(ROOT / "pages" / "3_Audio.py")
+AUDIO = "3_Audio"
 
 
 @pytest.fixture
@@ -24,33 +24,14 @@ def studio(tmp_path, monkeypatch):
     write_checkpoint(tmp_path / "runs" / "samples")
 
 
-def audio_page(**query: str) -> AppTest:
-    page = AppTest.from_file(AUDIO, default_timeout=60)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def press(page: AppTest, key: str) -> None:
-    page.button(key=key).click().run()
-    assert not page.exception
-
-
-def run_to_end(page: AppTest):
-    press(page, "run")
-    for _ in range(80):
-        if page.session_state["_music"].pace == "still":
-            break
-        page.run()
-    assert not page.exception
-    assert page.session_state["_music"].stepper.has_ended
-    return page.session_state["_music"]
+def whole(page: AppTest):
+    session = run_to_end(page, "_music")
+    assert session.stepper.has_ended
+    return session
 
 
 def test_a_sound_is_stepped_by_codes_and_heard_by_frames(studio):
-    page = audio_page(model="musicgen", say="drums")
+    page = opened(AUDIO, model="musicgen", say="drums")
     page.slider(key="music_seconds").set_value(0.4).run()
     press(page, "step")
     session = page.session_state["_music"]
@@ -58,7 +39,7 @@ def test_a_sound_is_stepped_by_codes_and_heard_by_frames(studio):
     assert not session.heard[2]  # no frame is whole yet
     press(page, "step_burst")
     assert len(session.stepper.tokens) == 2 + N_CODEBOOKS
-    session = run_to_end(page)
+    session = whole(page)
     tokens, samples, wav = session.heard
     pattern = session.stepper.tokenizer.pattern
     assert len(tokens) == pattern.tokens_of(40)
@@ -70,15 +51,15 @@ def test_a_sound_is_stepped_by_codes_and_heard_by_frames(studio):
 def test_the_text_and_the_guidance_begin_another_sound(studio):
     sounds = {}
     for say, guidance in (("drums", "3.0"), ("a violin", "3.0"), ("drums", "1.0"), ("", "3.0")):
-        page = audio_page(model="musicgen", say=say, guidance=guidance)
+        page = opened(AUDIO, model="musicgen", say=say, guidance=guidance)
         page.slider(key="music_seconds").set_value(0.35).run()
-        sounds[say, guidance] = run_to_end(page).heard[1]
+        sounds[say, guidance] = whole(page).heard[1]
     found = list(sounds.values())
     assert all(not np.array_equal(a, b) for i, a in enumerate(found) for b in found[i + 1 :])
 
 
 def test_a_model_of_samples_beside_it_has_its_own_page(studio):
-    page = audio_page(model="musicgen")
+    page = opened(AUDIO, model="musicgen")
     page.selectbox(key="model").set_value("samples").run()
     assert not page.exception
     press(page, "step")

@@ -1,34 +1,21 @@
 """The pages run without an exception, and their widgets do what they say."""
 
 import json
-import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from playground.ui import controls
 from tests.helpers import ROOT, shipped_folders
-
-TEXT = str(ROOT / "pages" / "1_Text.py")
+from tests.pages.opened import messages, opened
 
 
 def text_page(**query: str) -> AppTest:
-    page = AppTest.from_file(TEXT, default_timeout=60)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
+    return opened("1_Text", **query)
 
 
 def stepper_of(page: AppTest):
     return page.session_state["_text"].stepper
-
-
-def messages(page: AppTest) -> str:
-    """All messages as they are read: without the backslashes that keep Markdown out."""
-    shown = " ".join(e.value for e in [*page.error, *page.warning, *page.info])
-    return re.sub(r"\\(\W|_)", r"\1", shown)
 
 
 def test_home_opens_and_names_the_models():

@@ -6,11 +6,11 @@ from streamlit.testing.v1 import AppTest
 from playground import registry
 from playground.registry import ModelCard
 from playground.ui import translation
-from tests.helpers import ROOT
+from tests.pages.opened import opened, run_to_end
 from tests.tiny_models import VOCAB_SIZE
 from tests.tiny_seq2seq import seq2seq_folder, tiny_seq2seq, turning_round_folder
 
-TEXT = str(ROOT / "pages" / "1_Text.py")
+TEXT = "1_Text"
 
 
 @pytest.fixture
@@ -19,15 +19,6 @@ def turner(tmp_path, monkeypatch):
     card = ModelCard("turner", "Turner", "text", "", "", turning_round_folder(tmp_path))
     monkeypatch.setattr(registry, "ROOT", tmp_path)
     monkeypatch.setattr(registry, "MODELS", (card,))
-
-
-def text_page(**query: str) -> AppTest:
-    page = AppTest.from_file(TEXT, default_timeout=60)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
 
 
 def stepper_of(page: AppTest):
@@ -39,36 +30,27 @@ def written(page: AppTest) -> str:
     return stepper.tokenizer.decode(stepper.tokens)
 
 
-def run_to_end(page: AppTest) -> None:
-    page.button(key="run").click().run()
-    for _ in range(50):
-        if page.session_state["_text"].pace == "still":
-            break
-        page.run()
-    assert not page.exception
-
-
 def test_a_source_is_written_about_from_the_link_and_anew_when_it_changes(turner):
-    page = text_page(source="pageboil", strategy="greedy")
-    run_to_end(page)
+    page = opened(TEXT, source="pageboil", strategy="greedy")
+    run_to_end(page, "_text")
     assert written(page) == "liobegap"
     assert stepper_of(page).has_ended
     page.text_area(key="source").set_value("abcdefgh").run()
     assert not page.exception
     assert len(stepper_of(page).tokens) == 1  # begun afresh
-    run_to_end(page)
+    run_to_end(page, "_text")
     assert written(page) == "hgfedcba"
 
 
 def test_what_is_written_can_be_begun(turner):
-    page = text_page(source="pageboil", strategy="greedy", begin="liob")
+    page = opened(TEXT, source="pageboil", strategy="greedy", begin="liob")
     assert written(page) == "liob"
-    run_to_end(page)
+    run_to_end(page, "_text")
     assert written(page) == "liobegap"
 
 
 def test_the_lens_shows_where_in_the_source_the_decision_looks(turner):
-    page = text_page(source="pageboil", strategy="greedy")
+    page = opened(TEXT, source="pageboil", strategy="greedy")
     page.session_state["inside_open"] = True
     page.run()
     assert not page.exception
@@ -85,7 +67,7 @@ def test_the_lens_shows_where_in_the_source_the_decision_looks(turner):
 
 
 def test_a_source_that_is_too_long_is_told_and_the_page_goes_on(turner):
-    page = text_page(source="abcdefghijklmnop")
+    page = opened(TEXT, source="abcdefghijklmnop")
     assert "The source has 17 tokens; this model reads 1 to 12" in page.error[0].value.replace(
         "\\", ""
     )
@@ -97,7 +79,7 @@ def test_an_encoder_decoder_that_starts_with_its_end_can_be_stepped(tmp_path, mo
     card = ModelCard("bart", "BART", "text", "", "", seq2seq_folder("bart", tmp_path))
     monkeypatch.setattr(registry, "ROOT", tmp_path)
     monkeypatch.setattr(registry, "MODELS", (card,))
-    page = text_page(source="the cat", strategy="greedy")
+    page = opened(TEXT, source="the cat", strategy="greedy")
     assert stepper_of(page).tokens == (1, 0)  # </s> <s>, which the model is not asked
     page.button(key="step").click().run()
     assert not page.exception
