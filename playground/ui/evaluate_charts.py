@@ -41,7 +41,7 @@ def intervals_chart(rows: Sequence[dict[str, Any]], unit: str) -> alt.LayerChart
         alt.Tooltip("high:Q", title="95 % to", format=".4f"),
         alt.Tooltip("units:Q", title="units"),
     ]
-    rule = base.mark_rule(strokeWidth=3, color=BLUE, opacity=0.45).encode(
+    rule = base.mark_rule(strokeWidth=3, color=GREY).encode(
         x=alt.X("low:Q", scale=scale, title=title), x2="high:Q", tooltip=tooltip
     )
     points = base.mark_point(filled=True, size=90, color=BLUE, opacity=1).encode(

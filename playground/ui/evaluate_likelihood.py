@@ -21,14 +21,20 @@ OWN = "your own text"
 SIZES = (2_000, 5_000, 10_000, 20_000)  # characters of a held-out text
 SET, ONE = "Held-out set", "One of your choice"
 TAUGHT = {
-    "text": "**Bits per character** compare models whatever their tokens are; perplexity is per "
-    "token, so it compares only those of the same tokens. The interval is over windows of the "
-    "text: what another text of the same kind would have given.",
-    "image": "**Bits per dimension**: per value of a pixel. They compare only models of the same "
-    "size and levels. The interval is over pictures.",
-    "audio": "**Bits per sample**. They compare only models of the same rate and levels. The "
-    "interval is over sounds.",
+    "text": "**Bits per character**: how surprised a model is by a text it has not read; each bit "
+    "halves the probability. They compare models whatever their tokens are. Perplexity, the "
+    "number of equally likely tokens that would surprise as much, compares only models of the "
+    "same tokens. The interval is over windows of the text: what another text of the same kind "
+    "would have given.",
+    "image": "**Bits per dimension**: how surprised a model is by each value of a pixel; each bit "
+    "halves the probability. They compare only models of the same size and levels. The interval "
+    "is a bootstrap: what other pictures of the same kind would have given.",
+    "audio": "**Bits per sample**: how surprised a model is by each sample of a sound; each bit "
+    "halves the probability. They compare only models of the same rate and levels. The interval "
+    "is a bootstrap: what other sounds of the same kind would have given.",
 }
+TELL = {"image": "Tell the class", "audio": "Tell the class or the words"}
+FEW = 10  # units whose interval is rough
 
 
 def section() -> None:
@@ -59,7 +65,7 @@ def section() -> None:
         if things is None:
             return
         tell = modality != "text" and st.toggle(
-            "Tell the class or the words", key="tell", bind="query-params",
+            TELL[modality], key="tell", bind="query-params",
             help="Models that know classes or words are told those of each picture or sound, where "
             "they are known. Off: all models are told nothing.",
         )  # fmt: skip
@@ -126,14 +132,16 @@ def _text(cards: dict[str, ModelCard]) -> Things | None:
     sets = models.held_out_sets(cards)
     options = [*sets, OWN]
     name_strangers("on", options)
-    on = st.selectbox("On held-out text of", options, key="on", bind="query-params",
-                      help="The last part of a corpus, which no model that was trained on it has "
+    on = st.selectbox("On which text", options, key="on", bind="query-params",
+                      help="Of a corpus: its last part, which no model that was trained on it has "
                       "read.")  # fmt: skip
     if on == OWN:
         text = st.text_area(
-            "Text", key="evaluate_own", height=160, max_chars=20_000,
+            "Your text", key="evaluate_own", height=160, max_chars=20_000,
             placeholder="Paste some text here",
         )  # fmt: skip
+        if not text:
+            st.caption("Nothing is pasted yet.")
         return Things("text", text=text) if text else None
     name_strangers("size", [str(size) for size in SIZES])
     size = st.select_slider("Characters", SIZES, SIZES[1], key="size", bind="query-params")
@@ -154,13 +162,14 @@ def _begin(found: Job, identity, cards, names, things: Things, tell: bool) -> No
 
 
 def _results(found: Job, cards: dict[str, ModelCard], modality: str, identity) -> None:
-    unit = models.UNITS[modality]
+    unit, noun = models.UNITS[modality], _noun(found.identity or identity)
 
     def draw() -> None:
         rows = rows_of(found.found)
-        for row in rows:
-            if row.problem:
-                st.warning(f"**{plain(row.model)}** is left out. {plain(row.problem)}")
+        for problem in dict.fromkeys(row.problem for row in rows if row.problem):
+            names = [f"**{plain(row.model)}**" for row in rows if row.problem == problem]
+            is_are = "is" if len(names) == 1 else "are"
+            st.warning(f"{', '.join(names)} {is_are} left out. {plain(problem)}")
         told = table_rows(rows)
         if told:
             st.vega_lite_chart(
@@ -170,7 +179,7 @@ def _results(found: Job, cards: dict[str, ModelCard], modality: str, identity) -
                 + ", ".join(f"{row['model']} {row['bits']:.3f}" for row in told),
             )  # fmt: skip
         if told and found.going is None:
-            _table(told, cards, modality)
+            _table(told, cards, modality, noun)
 
     if found.found and found.going is None and identity != found.identity:
         st.info("The models or what is measured have changed since. Press Measure again.",
@@ -178,45 +187,66 @@ def _results(found: Job, cards: dict[str, ModelCard], modality: str, identity) -
     elif not found.found and found.going is None and not found.problem:
         st.info("Press Measure: every model reads the same things, and what each needs is drawn "
                 "with its 95 % interval.", icon=":material/straighten:")  # fmt: skip
-    ticking(found, draw, "units")
+    ticking(found, draw, f"{noun}, each once a model")
 
 
-def _table(told: list[dict], cards: dict[str, ModelCard], modality: str) -> None:
-    unit, noun = models.UNITS[modality], models.UNIT_NOUNS[modality]
-    rows = []
-    for row in told:
-        corpus = models.corpus_of(cards[row["model"]]) if row["model"] in cards else ""
-        shown = {
-            "model": row["model"], f"bits per {unit}": row["bits"], "95 % from": row["low"],
-            "95 % to": row["high"], "more than the best": row["more"],
-            "more, from": row["more_low"], "more, to": row["more_high"],
-        }  # fmt: skip
-        if modality == "text":
-            shown |= {
-                "perplexity per token": row["perplexity"],
-                "perplexity, from": row["perplexity_low"],
-                "perplexity, to": row["perplexity_high"],
-                "characters per token": row["size"] / row["tokens"],
-            }
-        rows.append(shown | {"units": row["units"], "trained on": corpus})
-    st.dataframe(
-        pd.DataFrame(rows), hide_index=True, width="stretch", key=f"{modality}_measured",
-        column_config={
-            name: st.column_config.NumberColumn(format="%.3f")
-            for name in rows[0]
-            if name not in ("model", "units", "trained on")
-        },
-    )  # fmt: skip
-    best = told[0]
-    st.info(_finding(told, unit), icon=":material/science:")
-    if best["units"] < 10:
-        st.caption(f"Only {best['units']} {noun}: the interval is rough.")
-    files = views.chart_files(f"Bits-{modality}", lambda: charts.intervals_chart(told, unit))
+def _noun(identity: tuple) -> str:
+    """Return what the units are called; a single picture or sound is cut into parts."""
+    modality, _, arrays = identity[1]
+    return (models.PART_NOUNS if len(arrays) == 1 else models.UNIT_NOUNS)[modality]
+
+
+def _table(told: list[dict], cards: dict[str, ModelCard], modality: str, noun: str) -> None:
+    unit = models.UNITS[modality]
+    rows = [_row(row, cards, modality) for row in told]
+    shown = [
+        {
+            "model": row["model"], f"bits per {unit}": f"{row['bits']:.3f}",
+            "95 % interval": _span(row["low"], row["high"]),
+            "more than the best": "" if row["more"] is None
+            else f"{row['more']:.3f} ({_span(row['more_low'], row['more_high'])})",
+        }
+        | ({"perplexity per token": f"{row['perplexity']:.2f}"} if modality == "text" else {})
+        | {"trained on": full["trained on"]}
+        for row, full in zip(told, rows, strict=True)
+    ]  # fmt: skip
+    st.dataframe(pd.DataFrame(shown), hide_index=True, width="stretch", key=f"{modality}_measured")
+    st.info(_finding(told, unit, noun), icon=":material/science:")
+    count = told[0]["units"]
+    if count == 1:
+        st.caption("There is a single unit only, so there is no interval.")
+    elif noun in models.PART_NOUNS.values():
+        st.caption(f"The interval is over the {count} {noun}: what other such parts would have "
+                   "given, not other pictures or sounds.")  # fmt: skip
+    elif count < FEW:
+        st.caption(f"Only {count} {noun}: the interval is rough.")
+    files = views.chart_files("Bits", lambda: charts.intervals_chart(told, unit))
     files["Table (CSV)"] = ("measured.csv", lambda: inside_data.table_csv(rows))
     views.offer(files, "evaluate")
 
 
-def _finding(told: list[dict], unit: str) -> str:
+def _span(low: float | None, high: float | None) -> str:
+    return "none" if low is None else f"{low:.3f} to {high:.3f}"
+
+
+def _row(row: dict, cards: dict[str, ModelCard], modality: str) -> dict:
+    """Return all that is known of a model, as it is written into the file."""
+    full = {
+        "model": row["model"], f"bits per {models.UNITS[modality]}": row["bits"],
+        "95 % from": row["low"], "95 % to": row["high"], "more than the best": row["more"],
+        "more, from": row["more_low"], "more, to": row["more_high"],
+    }  # fmt: skip
+    if modality == "text":
+        full |= {
+            "perplexity per token": row["perplexity"],
+            "perplexity, from": row["perplexity_low"], "perplexity, to": row["perplexity_high"],
+            "characters per token": row["size"] / row["tokens"],
+        }  # fmt: skip
+    corpus = models.corpus_of(cards[row["model"]]) if row["model"] in cards else ""
+    return full | {"units": row["units"], "trained on": corpus}
+
+
+def _finding(told: list[dict], unit: str, noun: str) -> str:
     """Say what the table bears, and no more."""
     best = told[0]
     if len(told) == 1:
@@ -226,12 +256,13 @@ def _finding(told: list[dict], unit: str) -> str:
     says += f"{second['model']} with {second['bits']:.3f}"
     if second["more_low"] is None:
         return f"{says}."
+    span = _span(second["more_low"], second["more_high"])
     if second["more_low"] > 0:
         return (
-            f"{says}. On the same units it needs {second['more']:.3f} more (95 % interval "
-            f"{second['more_low']:.3f} to {second['more_high']:.3f}): the difference is no chance."
+            f"{says}. On the same {noun} it needs {second['more']:.3f} more (95 % interval "
+            f"{span}): more than chance explains."
         )
     return (
-        f"{says}. The interval of the difference, {second['more_low']:.3f} to "
-        f"{second['more_high']:.3f}, holds 0: these units do not tell which is better."
+        f"{says}. The interval of the difference, {span}, holds 0: these {noun} do not tell which "
+        "is better."
     )

@@ -19,7 +19,8 @@ from playground.ui.translation import has_source
 
 KINDS = {"Text": "text", "Pictures": "image", "Sounds": "audio"}
 UNITS = {"text": "character", "image": "dimension", "audio": "sample"}
-UNIT_NOUNS = {"text": "windows", "image": "pictures", "audio": "sounds"}
+UNIT_NOUNS = {"text": "windows of the text", "image": "pictures", "audio": "sounds"}
+PART_NOUNS = {"image": "rows of the picture", "audio": "quarter seconds of the sound"}  # of one
 FIRST = {  # what is measured on a first visit
     "text": ("kjv-char-transformer", "kjv-char-lstm", "kjv-char-ngram"),
     "image": ("fashion-gated-pixelcnn", "fashion-pixelcnn", "fashion-transformer"),
@@ -56,7 +57,7 @@ def models_picker(
     default = [name for name in first if name in cards] or list(cards)[:1]
     return st.multiselect(
         label, list(cards), default=default, key=key, bind="query-params",
-        max_selections=MOST_MODELS,
+        max_selections=MOST_MODELS, wrap=True,
         help="Each is asked about the very same things. The checkpoints are read when they are "
         "needed.",
     )  # fmt: skip

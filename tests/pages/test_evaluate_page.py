@@ -1,7 +1,6 @@
 """The Evaluate page: what is measured, what is told, and that nothing is computed unasked."""
 
 import math
-import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,31 +11,11 @@ from playground.errors import DataError
 from playground.evaluation.judge import judge
 from playground.ui import evaluate_memory, evaluate_metrics
 from tests.helpers import ROOT
+from tests.pages.opened import done, messages, opened
 
 
 def page(**query: str | list[str]) -> AppTest:
-    shown = AppTest.from_file(str(ROOT / "pages" / "5_Evaluate.py"), default_timeout=60)
-    for key, value in query.items():
-        shown.query_params[key] = value
-    shown.run()
-    assert not shown.exception
-    return shown
-
-
-def done(shown: AppTest, key: str):
-    """Look again until the job has ended, as the page's own clock does."""
-    job = shown.session_state[f"_{key}_job"]
-    for _ in range(400):
-        if job.going is None:
-            break
-        shown.run()
-        assert not shown.exception
-    return job
-
-
-def messages(shown: AppTest) -> str:
-    said = " ".join(e.value for e in [*shown.error, *shown.warning, *shown.info])
-    return re.sub(r"\\(\W|_)", r"\1", said)
+    return opened("5_Evaluate", **query)
 
 
 class TestLikelihood:
@@ -49,10 +28,12 @@ class TestLikelihood:
         assert len(job.found) == job.total
         table = next(d.value for d in shown.dataframe if "bits per character" in d.value)
         assert table["model"].tolist() == ["kjv-char-ngram", "prose-bpe-draft"]
-        low, bits, high = (table[c] for c in ("95 % from", "bits per character", "95 % to"))
-        assert (low < bits).all()
-        assert (bits < high).all()
-        assert "the difference is no chance" in messages(shown)
+        for bits, span in zip(table["bits per character"], table["95 % interval"], strict=True):
+            low, high = span.split(" to ")
+            assert float(low) < float(bits) < float(high)
+        assert list(table["more than the best"] == "") == [True, False]
+        assert "On the same windows of the text" in messages(shown)
+        assert "more than chance explains" in messages(shown)
 
     def test_a_model_that_cannot_read_the_text_is_left_out_and_told(self):
         shown = page(text_models=["kjv-char-ngram", "prose-bpe-draft"], on="your own text")
@@ -74,7 +55,28 @@ class TestLikelihood:
         shown.run()
         assert "fashion-gated-8bit** is left out" in messages(shown)
         table = next(d.value for d in shown.dataframe if "bits per dimension" in d.value)
-        assert table["units"].tolist() == [20]
+        assert table["model"].tolist() == ["digits-transformer-raster"]
+        assert "20 held-out pictures" in " ".join(c.value for c in shown.caption)
+
+    def test_of_a_single_picture_the_interval_is_over_its_rows(self):
+        shown = page(
+            kind="Pictures",
+            image_models=["digits-transformer-raster"],
+            image_on="One of your choice",
+        )
+        shown.button(key="evaluate_image_start").click().run()
+        assert done(shown, "evaluate_image").total == 8
+        shown.run()
+        assert "over the 8 rows of the picture" in " ".join(c.value for c in shown.caption)
+
+    def test_what_no_model_can_read_is_told_once(self):
+        shown = page(text_models=["kjv-char-ngram", "kjv-char-lstm"], on="your own text")
+        shown.text_area(key="evaluate_own").set_value("\u4f60").run()
+        shown.button(key="evaluate_text_start").click().run()
+        done(shown, "evaluate_text")
+        shown.run()
+        assert len(shown.warning) == 1
+        assert "kjv-char-ngram**, **kjv-char-lstm** are left out" in messages(shown)
 
     def test_unknown_models_of_a_link_are_told(self):
         shown = page(text_models=["nobody"])
