@@ -42,9 +42,10 @@ NEGATED = "The physician was able to save the old man."
 def section() -> None:
     """Draw the whole section."""
     st.caption(
-        "BLEU counts which n-grams of a candidate stand in a reference (Papineni et al. 2002), "
-        "chrF the same with letters (Popović 2015). Both are computed by sacrebleu, whose "
-        "signature says which variant it is: scores without one do not compare (Post 2018)."
+        "BLEU counts which n-grams (n words in a row) of a sentence, the candidate, stand in what "
+        "people wrote, the references (Papineni et al. 2002); chrF the same with letters (Popović "
+        "2015). Both are computed by sacrebleu, whose signature, below, says which variant it is: "
+        "scores without one do not compare (Post 2018)."
     )
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -95,8 +96,12 @@ def _take(name: str) -> None:
 
 def _scores(found: Bleu, letters: float) -> None:
     with st.container(horizontal=True, gap="medium"):
-        st.metric("BLEU", f"{found.score:.1f}", width="content", help="0 to 100.")
-        st.metric("chrF2", f"{letters:.1f}", width="content", help="0 to 100.")
+        st.metric("BLEU", f"{found.score:.1f}", width="content",
+                  help="0 to 100: the geometric mean of the precisions of 1 to 4 words, times the "
+                  "brevity penalty.")  # fmt: skip
+        st.metric("chrF2", f"{letters:.1f}", width="content",
+                  help="0 to 100: precision and recall of 1 to 6 letters in a row, recall counting "
+                  "twice as much.")  # fmt: skip
         st.metric(
             "Brevity penalty", f"{found.brevity_penalty:.3f}", width="content",
             help="1 for a candidate as long as the closest reference or longer, else exp(1 − r/c).",
@@ -124,8 +129,8 @@ def _formula(found: Bleu) -> str:
     return (
         f"BLEU = 100 · penalty · ({parts})^(1/{len(used)}) = 100 · "
         f"{found.brevity_penalty:.3f} · {_mean(used):.3f} = **{found.score:.2f}**  \n"
-        f"penalty = {penalty} = {found.brevity_penalty:.3f}: the candidate has {c} tokens, the "
-        f"reference closest in length {r}"
+        f"penalty = {penalty} = {found.brevity_penalty:.3f}: the candidate has {c} words "
+        f"and signs, the reference closest in length {r}"
     )
 
 
@@ -143,7 +148,7 @@ def _tables(found: Bleu) -> None:
         pd.DataFrame(
             {
                 "n": [order.n for order in shares],
-                "n-grams of the candidate": [order.total for order in shares],
+                "in the candidate": [order.total for order in shares],
                 "in a reference": [order.unclipped for order in shares],
                 "after clipping": [order.matched for order in shares],
                 "precision": [order.matched / order.total for order in shares],
@@ -164,7 +169,8 @@ def _tables(found: Bleu) -> None:
         spec=charts.ngrams_chart(rows[:SHOWN]).to_dict(), key="bleu_ngrams", width="stretch",
         alt=f"{order.matched} of {order.total} {order.n}-grams match after clipping",
     )  # fmt: skip
-    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="bleu_grams")
+    with st.expander("As a table"):
+        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="bleu_grams")
 
 
 def _rows(order: Order) -> list[dict]:

@@ -51,7 +51,9 @@ def section() -> None:
     with left:
         names = models.models_picker("calibration_models", cards, models.FIRST["text"])
         name_strangers("on", list(sets))
-        on = st.selectbox("On held-out text of", list(sets), key="on", bind="query-params")
+        on = st.selectbox("On held-out text of", list(sets), key="on", bind="query-params",
+                          help="Of a corpus: its last part, which no model that was trained on it "
+                          "has read.")  # fmt: skip
         if not names:
             st.info("Choose at least one model.")
             return
@@ -154,7 +156,9 @@ def _table(told: Mapping[str, Reliability], rows: list[dict]) -> None:
         },
     )  # fmt: skip
     st.caption(
-        f"{BINS} bins of equal width. The error depends on bins and counts: a bin of few "
+        f"{BINS} bins of equal width. The expected calibration error is the mean distance from the "
+        "dashed line, each bin counting by its predictions; “too sure by” is the same with its "
+        "sign. The error depends on bins and counts: a bin of few "
         "predictions is rough, and the error of a perfect model is above 0 by chance. Training "
         "on likelihood makes models calibrated on text like theirs; on other text they need not be."
     )

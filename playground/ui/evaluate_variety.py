@@ -26,18 +26,21 @@ from playground.ui.controls import name_strangers, plain
 from playground.ui.evaluate_texts import Texts
 
 SHOWN = 1200  # characters of a text
-ROWS = {  # name: what it is
-    "texts": "how many",
-    "length": "mean, in what is counted",
-    "distinct-1": "share of different ones among all",
-    "distinct-2": "share of different pairs (Li et al. 2016)",
-    "distinct-3": "share of different triples",
-    "self-BLEU": "0 to 100: how alike the texts are (Zhu et al. 2018)",
-    "repeated 4-grams": "share within a text (Welleck et al. 2020)",
-    "in the 16 before": "share that came among the last 16",
-    "stuck in a loop": "share of texts that end in one (Holtzman et al. 2020)",
-    "Zipf exponent": "about 1 for words of a language",
-}
+ROWS = {  # name: how it is written, what it is; "{unit}" are words or characters
+    "texts": ("{:.0f}", "how many"),
+    "length": ("{:.1f}", "mean number of {unit}"),
+    "distinct-1": ("{:.3f}", "different {unit}, as a share of all (Li et al. 2016)"),
+    "distinct-2": ("{:.3f}", "different pairs of neighbours, as a share of all pairs"),
+    "distinct-3": ("{:.3f}", "different runs of three, as a share of all runs"),
+    "self-BLEU": ("{:.1f}", "0 to 100: how alike the texts are, each against the others "
+                  "(Zhu et al. 2018)"),
+    "repeated 4-grams": ("{:.3f}", "share of the runs of four that repeat one of the same text "
+                         "(Welleck et al. 2020)"),
+    "in the 16 before": ("{:.3f}", "share of the {unit} that stood among the 16 before"),
+    "stuck in a loop": ("{:.0%}", "share of the texts that end in one (Holtzman et al. 2020)"),
+    "Zipf exponent": ("{:.2f}", "how fast frequency falls with rank: about 1 for the words of a "
+                      "language"),
+}  # fmt: skip
 
 
 def section() -> None:
@@ -73,16 +76,30 @@ def _figures(texts: Texts, cards: dict[str, ModelCard], unit: str) -> None:
     human, of = _human(texts, cards)
     if human:
         columns["people's text"] = variety(human, unit)
-    told = {who: list(found.values()) for who, found in columns.items()}
-    table = pd.DataFrame({"figure": list(ROWS), **told, "what it is": list(ROWS.values())})
-    st.dataframe(
-        table, hide_index=True, width="stretch", key="variety_table", height="content",
-        column_config={who: st.column_config.NumberColumn(format="%.3f") for who in columns},
-    )  # fmt: skip
+    st.table(table_of(columns, unit), border="horizontal", hide_index=True,
+             alt="How varied the texts are, figure by figure")  # fmt: skip
     if of:
-        st.caption(f"People's text: {len(human)} pieces of {plain(of)}, as long in characters.")
+        pieces_of = "a piece" if len(human) == 1 else f"{len(human)} pieces"
+        st.caption(f"People's text: {pieces_of} of {plain(of)}, as long in characters. An empty "
+                   "figure is not defined for so few or so short texts.")  # fmt: skip
     rows = [{"figure": key, **{who: found[key] for who, found in columns.items()}} for key in ROWS]
     views.offer({"Figures (CSV)": ("variety.csv", lambda: inside_data.table_csv(rows))}, "variety")
+
+
+def table_of(columns: dict[str, dict[str, Any]], unit: str) -> pd.DataFrame:
+    """Return the figures as they are read, in Markdown, each with what it is."""
+    rows = []
+    for key, (form, what) in ROWS.items():
+        told = {who: found[key] for who, found in columns.items()}
+        rows.append(
+            {"figure": f"**{key}**: {plain(what.format(unit=unit))}"}
+            | {plain(who): _written(form, value) for who, value in told.items()}
+        )
+    return pd.DataFrame(rows)
+
+
+def _written(form: str, value: float | None) -> str:
+    return "" if value is None else form.format(value).replace("-0.00", "0.00")
 
 
 def variety(texts: Sequence[str], unit: str) -> dict[str, Any]:
