@@ -113,41 +113,39 @@ def reliability_chart(rows: Sequence[dict[str, Any]]) -> alt.LayerChart:
 def counts_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
     """How many predictions fall into each bin, by model."""
     models = list(dict.fromkeys(row["model"] for row in rows))
-    return (
-        alt.Chart(alt.Data(values=list(rows)))
-        .mark_bar()
-        .encode(
-            x=alt.X("from:N", sort=None, title="predicted probability from",
-                    axis=alt.Axis(labelAngle=0)),
-            xOffset=alt.XOffset("model:N", sort=models),
-            y=alt.Y("count:Q", title="predictions", axis=alt.Axis(tickCount=3)),
-            color=alt.Color(
-                "model:N", legend=None,
-                scale=alt.Scale(domain=models, range=list(COLORS[: len(models)])),
-            ),
-            tooltip=["model:N", alt.Tooltip("count:Q", format=","),
-                     alt.Tooltip("probability:Q", format=".1%")],
-        )
-        .properties(height=200)
-    )  # fmt: skip
+    count = alt.Y("count:Q", title="predictions", axis=alt.Axis(tickCount=3))
+    tooltip = ["model:N", alt.Tooltip("count:Q", format=","),
+               alt.Tooltip("probability:Q", format=".1%")]  # fmt: skip
+    return _side_by_side(
+        rows, alt.X("from:N", title="predicted probability from"), count, "model", models, COLORS,
+        tooltip,
+    ).properties(height=200)  # fmt: skip
 
 
 def lengths_chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
     """Share of the characters of each kind of text that lie in copies of so many characters."""
     kinds = list(dict.fromkeys(row["text"] for row in rows))
+    share = alt.Y("share:Q", title="share of the text", axis=alt.Axis(format="%"))
+    legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=300)
+    return _side_by_side(
+        rows, alt.X("length:N", title="characters of the longest copy around"), share, "text",
+        kinds, (VERMILION, GREY), ["text:N", "length:N", alt.Tooltip("share:Q", format=".1%")],
+        legend,
+    ).properties(height=340)  # fmt: skip
+
+
+def _side_by_side(
+    rows: Sequence[dict[str, Any]], x: alt.X, y: alt.Y, group: str, groups: Sequence[str],
+    colors: Sequence[str], tooltip: list, legend: alt.Legend | None = None,
+) -> alt.Chart:  # fmt: skip
+    """Bars of all groups beside each other at every x, in the order in which they come."""
+    scale = alt.Scale(domain=list(groups), range=list(colors[: len(groups)]))
+    axis = alt.Axis(labelAngle=0, labelOverlap=False)
     return (
         alt.Chart(alt.Data(values=list(rows)))
         .mark_bar()
         .encode(
-            x=alt.X("length:N", sort=None, title="length of the longest copy (characters)",
-                    axis=alt.Axis(labelAngle=0)),
-            xOffset=alt.XOffset("text:N", sort=kinds),
-            y=alt.Y("share:Q", title="characters", axis=alt.Axis(format="%")),
-            color=alt.Color(
-                "text:N", scale=alt.Scale(domain=kinds, range=[VERMILION, GREY][: len(kinds)]),
-                legend=alt.Legend(title=None, orient="bottom", columns=1, labelLimit=300),
-            ),
-            tooltip=["text:N", "length:N", alt.Tooltip("share:Q", format=".1%")],
+            x=x.sort(None).axis(axis), xOffset=alt.XOffset(f"{group}:N", sort=list(groups)), y=y,
+            color=alt.Color(f"{group}:N", scale=scale, legend=legend), tooltip=tooltip,
         )
-        .properties(height=340)
     )  # fmt: skip

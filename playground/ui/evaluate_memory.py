@@ -16,6 +16,7 @@ from playground.registry import ModelCard
 from playground.ui import evaluate_charts as charts
 from playground.ui import evaluate_models as models
 from playground.ui import evaluate_texts, inside_data, views
+from playground.ui.arena_data import counted
 from playground.ui.controls import name_strangers, plain
 from playground.ui.evaluate_texts import Texts
 from playground.ui.jobs import Job, buttons, job, ticking
@@ -57,6 +58,8 @@ def section() -> None:
         texts = evaluate_texts.choose("memory", cards, samples=4, length=500)
         corpus = _corpus(texts, cards)
         if texts is None:
+            right.info("Write or paste texts first: their copies are looked for in the training "
+                       "text.", icon=":material/notes:")  # fmt: skip
             return
         held_out = models.held_out_sets(cards).get(corpus)
         share = held_out_characters(cards, corpus)
@@ -153,17 +156,22 @@ def _told(whole: Look, texts: Texts) -> None:
             st.metric(f"Longest copy, {name}", f"{len(longest)} characters", width="content")
     for name, group in groups.items():
         longest = max((one.longest for one in group), key=len)
-        st.markdown(f"**{name[:1].upper()}{plain(name[1:])}**, {share_of(group):.0%} of it in "
-                    f"copies of {LONG} characters or more. The longest:")  # fmt: skip
+        words = counted(len(longest.split()), "word")
+        st.markdown(f"**{name[:1].upper()}{plain(name[1:])}**: {share_of(group):.0%} of it stands "
+                    f"in copies of {LONG} characters or more. The longest, {words}:")  # fmt: skip
         st.code(longest[:600] or "nothing", language=None, wrap_lines=True)
     rows = histogram_rows(groups)
     st.vega_lite_chart(
         spec=charts.lengths_chart(rows).to_dict(), key="copied_lengths", width="stretch",
         alt=f"Lengths of copies: {', '.join(groups)}",
     )  # fmt: skip
+    alone = "" if whole.human else (
+        " No checkpoint here keeps held-out text of this corpus, so no text by people stands "
+        "beside: what any text of the language shares with it cannot be told."
+    )  # fmt: skip
     st.caption(
         f"Looked up in {whole.training:,} characters of training text; the held-out end of the "
-        "corpus is left out."
+        f"corpus is left out.{alone}"
     )
     with st.expander("As a table"):
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", key="copied_table")
@@ -184,7 +192,7 @@ def histogram_rows(groups: dict[str, Sequence[Copied]]) -> list[dict]:
     for name, group in groups.items():
         within = [share_of(group, edge) if edge else 1.0 for edge in EDGES] + [0.0]
         for i, edge in enumerate(EDGES):
-            says = f"{edge} to {EDGES[i + 1] - 1}" if i + 1 < len(EDGES) else f"{edge} or more"
+            says = f"{edge}–{EDGES[i + 1] - 1}" if i + 1 < len(EDGES) else f"{edge}+"
             share = round(within[i] - within[i + 1], 6)
             rows.append({"text": name, "length": says, "share": share})
     return rows
