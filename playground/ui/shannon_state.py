@@ -176,7 +176,14 @@ def bet(game: Game, key: str) -> None:
         name, share = state.value(f"{key}_symbol_{i}"), state.value(f"{key}_share_{i}")
         if name is not None and share:
             bets[name] = bets.get(name, 0.0) + share / 100
+    if not bets:
+        game.problem = "Nothing is bet. Choose a candidate and say how sure you are, in per cent."
+        return
     place_bet(game, bets)
+    if not game.problem:
+        for i in range(BETS):  # what was believed of this symbol says nothing of the next
+            state.set_widget(f"{key}_symbol_{i}", None)
+            state.set_widget(f"{key}_share_{i}", 0)
 
 
 def place_bet(game: Game, bets: Mapping[int, float]) -> None:

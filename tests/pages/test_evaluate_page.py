@@ -83,6 +83,12 @@ class TestLikelihood:
         assert "“nobody”, which is not here" in messages(shown)
 
 
+def figures(shown: AppTest):
+    """The table of Variety, by the names of its figures."""
+    table = shown.table[0].value
+    return table.set_index(table["figure"].str.split("**", regex=False).str[1])
+
+
 class TestTexts:
     def test_bleu_shows_what_is_clipped(self):
         shown = page(measure="BLEU and chrF")
@@ -101,10 +107,12 @@ class TestTexts:
         text = "the dog and the cat and the dog"
         shown.text_area(key="variety_pasted").set_value(f"{text}\n\n{text}").run()
         assert not shown.exception
-        table = shown.dataframe[0].value.set_index("figure")
-        assert table["pasted"]["self-BLEU"] == pytest.approx(100)
-        assert table["pasted"]["distinct-1"] == 4 / 16
-        assert table["people's text"]["texts"] == 2
+        table = figures(shown)
+        assert table["pasted"]["self-BLEU"] == "100.0"
+        assert table["pasted"]["distinct-1"] == "0.250"  # 4 of 16
+        assert table["people's text"]["texts"] == "2"
+        shown.text_area(key="variety_pasted").set_value("one").run()
+        assert figures(shown)["pasted"]["distinct-2"] == ""  # there is no pair
 
     def test_samples_that_are_written_now_are_looked_at(self):
         shown = page(
@@ -114,9 +122,9 @@ class TestTexts:
         shown.button(key="variety_write_start").click().run()
         done(shown, "variety_texts")
         shown.run()
-        table = shown.dataframe[0].value.set_index("figure")
-        assert table["kjv-char-ngram"]["texts"] == 3
-        assert table["kjv-char-ngram"]["self-BLEU"] == pytest.approx(100)  # greedy: all the same
+        table = figures(shown)
+        assert table["kjv\\-char\\-ngram"]["texts"] == "3"
+        assert table["kjv\\-char\\-ngram"]["self-BLEU"] == "100.0"  # greedy: all the same
 
     def test_predictions_are_compared_with_what_came(self):
         shown = page(measure="Calibration", calibration_models=["kjv-char-ngram"])
@@ -194,6 +202,10 @@ class TestShannon:
         assert not shown.exception
         assert game.done[0].bits == pytest.approx(2.0)
         assert shown.metric[0].value == "2.00 bits"
+        assert shown.selectbox(key="shannon_bet_symbol_0").value is None  # for the next symbol
+        shown.button(key="shannon_bet_go").click().run()
+        assert "Nothing is bet" in messages(shown)
+        assert len(game.done) == 1
 
     def test_the_model_is_asked_behind_the_truth(self):
         """What it is said to have expected is what `judge` says of the text."""
