@@ -241,6 +241,8 @@ def train(config: Config) -> int:
     windows = Windows(train_tokens, config.context_length, config.batch_size, config.seed)
     snapshots = Snapshots(config.out, model, tokenizer, config.snapshots)
     snapshots.keep(run)
+    if not run.done:  # for whoever draws both losses on one axis
+        run.note(characters_per_token=round(characters / max(1, len(held_out)), 4))
     for step in run.steps():
         length = window_length(step, config.curriculum, config.context_length)
         targets = windows.batch(step)[:, :length].to(config.device)  # (B, T)

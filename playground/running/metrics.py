@@ -16,15 +16,17 @@ MAX_POINTS = 2000  # of a curve; then every other one is left out
 class Metrics:
     """The curves of one run; `update` reads what has been added since.
 
-    `steps` has a record each 20 steps or so (step, train_bits_per_token, gradient_norm,
-    learning_rate, tokens_per_second), `judged` one a validation (step, held_out_bits_per_char,
-    sample). `planned` is how many steps fit into the minutes, None without such a plan.
+    `steps` has a record each 20 steps or so (step, bits a character, gradient_norm, learning_rate,
+    seconds, speed in tokens per second), `judged` one a validation (step, bits a character,
+    sample). `planned` is how many steps fit into the minutes, None without such a plan;
+    `per_token` are the characters that a token has in the held-out text.
     """
 
     folder: Path
     steps: list[dict] = field(default_factory=list)
     judged: list[dict] = field(default_factory=list)
     planned: int | None = None
+    per_token: float = 1.0
     _at: int = 0
     _file: int = 0  # inode: a resumed run writes the file anew
     _last: tuple[int, float] = (0, 0.0)  # tokens read and seconds at the record before
@@ -66,6 +68,8 @@ class Metrics:
         step = int(record["step"])
         if "planned_steps" in record:
             self.planned = int(record["planned_steps"])
+        if "characters_per_token" in record:
+            self.per_token = max(1e-3, float(record["characters_per_token"]))
         if "held_out_bits_per_char" in record:
             bits, sample = float(record["held_out_bits_per_char"]), str(record.get("sample", ""))
             _add(self.judged, {"step": step, "bits": bits, "sample": sample[:2000]})
@@ -76,7 +80,7 @@ class Metrics:
             self._last = (read, seconds)
             point = {
                 "step": step,
-                "bits": float(record["train_bits_per_token"]),
+                "bits": float(record["train_bits_per_token"]) / self.per_token,
                 "gradient_norm": float(record["gradient_norm"]),
                 "learning_rate": float(record["learning_rate"]),
                 "seconds": seconds,

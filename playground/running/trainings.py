@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +29,16 @@ MODULE = "text"
 SWITCH = "PLAYGROUND_TRAINING"  # environment variable: "off" forbids it
 NICENESS = 10  # pages come first
 LOG, CORPUS = "log.txt", "corpus.txt"
+LITTER = {LOG, CORPUS, process.FILE, ".lock", "metrics.jsonl"}  # of one that failed to begin
 MAX_UPLOAD = 20 * 2**20  # bytes
 MAX_SAID = 64 * 2**10  # bytes of the log that are read
 MAX_RUNS = 50
 LEAST_FREE = 200 * 2**20  # bytes of the disk without which none is started
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 BEGUN = "$ "  # of the line of the log with which a start begins
-FINISHED = re.compile(r"bits per character, [\d:]+$")
+FINISHED = re.compile(r"([\d.]+) bits per character, ([\d:]+)$")
 STOPPED = re.compile(r"stopped at step \d+; the same command goes on")
+ASKED = "asked to stop"  # a line of the log
 
 _children: list[subprocess.Popen] = []  # of this server, to be buried when they end
 _starting = threading.Lock()
@@ -70,6 +73,12 @@ class Training:
     @property
     def has_model(self) -> bool:
         return (self.folder / "config.json").is_file()
+
+    @property
+    def result(self) -> tuple[float, str] | None:
+        """Bits per character of the whole held-out text, and the time it took, if it finished."""
+        told = FINISHED.search(self.message) if self.state == "finished" else None
+        return (float(told[1]), told[2]) if told else None
 
     def flag(self, name: str, default: str = "") -> str:
         """Return what the command says of a flag."""
@@ -125,6 +134,11 @@ def _end_of(folder: Path) -> tuple[str, str]:
         return "ended", (
             "It ended without a word. It may have been killed, or there is no room on the disk."
         )
+    if lines[-1] == ASKED and not any(line.startswith("step ") for line in lines):
+        return "ended", (
+            "It was stopped before its first step, so there was nothing to save. Start it again."
+        )
+    lines = [line for line in lines if line != ASKED]
     last = lines[-1]
     if any(STOPPED.match(line) for line in lines[-3:]):
         return "stopped", next(line for line in lines[-3:] if STOPPED.match(line))
@@ -135,26 +149,39 @@ def _end_of(folder: Path) -> tuple[str, str]:
     return "ended", last
 
 
-def start(runs: Path, name: str, flags: Sequence[str], corpus: bytes | None = None) -> Training:
-    """Start a training in runs/NAME; with `corpus` it reads that text, which is kept beside it.
+def is_free(folder: Path) -> bool:
+    """Whether a training may begin in `folder`: nothing is there but what failed to begin."""
+    if not folder.is_dir():
+        return not folder.exists()
+    return {path.name for path in folder.iterdir()} <= LITTER
 
-    Raises:
-        ConfigError: training is off, the name will not do, or another training goes on.
-        DataError: the corpus is too large, or there is no room for anything on the disk.
-    """
+
+def check_name(name: str) -> None:
+    """Raise ConfigError unless a run can be called so."""
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"A run cannot be called {name[:60]!r}. Use up to 40 lowercase letters, digits and "
             "hyphens, a letter or digit first."
         )
+
+
+def start(runs: Path, name: str, flags: Sequence[str], corpus: bytes | None = None) -> Training:
+    """Start a training in runs/NAME; with `corpus` it reads that text, which is kept beside it.
+
+    Raises:
+        ConfigError: training is off, the name will not do or is taken, or another training goes on.
+        DataError: the corpus is too large, or there is no room for anything on the disk.
+    """
+    check_name(name)
     if corpus is not None and len(corpus) > MAX_UPLOAD:
         raise DataError(
             f"The text has {len(corpus) / 2**20:.1f} MB; at most {MAX_UPLOAD // 2**20} MB are "
             "taken. Cut it."
         )
     folder = runs / name
-    data = () if corpus is None else ("--data", str(folder / CORPUS))
-    return _launch(folder, [*flags, *data, "--out", str(folder)], corpus)
+    data = () if corpus is None else ("--data", _seen_from_root(folder / CORPUS))
+    flags = [*flags, *data, "--out", _seen_from_root(folder)]
+    return _launch(folder, flags, corpus, is_new=True)
 
 
 def resume(training: Training) -> Training:
@@ -163,15 +190,28 @@ def resume(training: Training) -> Training:
     Raises:
         ConfigError: it goes on already, another one does, or training is off.
     """
-    return _launch(training.folder, list(training.process.command[1:]), None)
+    return _launch(training.folder, list(training.process.command[1:]), None, is_new=False)
 
 
 def stop(training: Training) -> None:
     """Ask a training to save and end, which takes it one step and a file."""
+    with suppress(OSError), open(training.folder / LOG, "a", encoding="utf-8") as log:
+        log.write(f"{ASKED}\n")  # it may die of it, before it knows what to do
     training.process.ask_to_stop()
 
 
-def _launch(folder: Path, flags: list[str], corpus: bytes | None) -> Training:
+def is_stopping(training: Training) -> bool:
+    """Whether a training that runs has been asked to stop."""
+    return ASKED in said(training.folder)[-5:]
+
+
+def _seen_from_root(path: Path) -> str:
+    """Return a path as one would type it where the trainings run."""
+    path = path.absolute()
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def _launch(folder: Path, flags: list[str], corpus: bytes | None, *, is_new: bool) -> Training:
     if not is_allowed():
         raise ConfigError(
             f"Training is switched off on this server ({SWITCH}=off). Run the playground on a "
@@ -181,18 +221,20 @@ def _launch(folder: Path, flags: list[str], corpus: bytes | None) -> Training:
     turn = FileLock(folder.parent / ".starting.lock", timeout=10)
     try:
         with _starting, turn:
-            return _begin(folder, flags, corpus)
+            return _begin(folder, flags, corpus, is_new)
     except Timeout as error:
         raise ConfigError("Another training is being started. Try again.") from error
 
 
-def _begin(folder: Path, flags: list[str], corpus: bytes | None) -> Training:
+def _begin(folder: Path, flags: list[str], corpus: bytes | None, is_new: bool) -> Training:
     for other in trainings(folder.parent):
         if other.state == "running":
             raise ConfigError(
                 f"The run {other.name} is training now, and there is one training at a time. Stop "
                 "it, or wait for its end."
             )
+    if is_new and not is_free(folder):
+        raise ConfigError(f"There is a run {folder.name} already. Give another name.")
     free = shutil.disk_usage(folder.parent).free
     if free < LEAST_FREE:
         raise DataError(

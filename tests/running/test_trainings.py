@@ -116,11 +116,34 @@ def test_what_the_process_refuses_is_told_with_its_own_words(text, flags, says, 
     assert says in ended.message
 
 
-def test_a_folder_of_another_configuration_is_refused_by_the_process(tmp_path):
+def test_a_name_that_is_taken_is_refused_and_one_that_failed_to_begin_is_not(tmp_path):
+    trainings.start(tmp_path, "mine", [*TINY, "--steps", "20"], b"a" * 5000)
+    assert wait_for(tmp_path, "ended").message.startswith("corpus holds 1 different")
     trainings.start(tmp_path, "mine", [*TINY, "--steps", "20"], TEXT)
-    wait_for(tmp_path, "finished")
-    trainings.start(tmp_path, "mine", [*TINY, "--steps", "20", "--seed", "1"], TEXT)
-    assert "belongs to a run with" in wait_for(tmp_path, "ended").message
+    done = wait_for(tmp_path, "finished", "ended")
+    assert done.result is not None, done.message
+    assert done.message.startswith(f"{tmp_path / 'mine'}: {done.result[0]}")
+    with pytest.raises(ConfigError, match="There is a run mine already"):
+        trainings.start(tmp_path, "mine", [*TINY, "--steps", "20", "--seed", "1"], b"other")
+    assert (tmp_path / "mine" / trainings.CORPUS).read_bytes() == TEXT
+    assert trainings.read(tmp_path / "mine") == done
+
+
+def test_one_that_is_stopped_before_it_begins_says_so(tmp_path):
+    trainings.stop(trainings.start(tmp_path, "mine", [*TINY, "--steps", "20"], TEXT))
+    assert "stopped before its first step" in wait_for(tmp_path, "ended").message
+    assert trainings.is_free(tmp_path / "mine")
+
+
+def test_tokens_of_several_characters_are_drawn_by_character(tmp_path):
+    flags = [*TINY, "--steps", "40", "--vocab-size", "300"]
+    trainings.start(tmp_path, "mine", flags, TEXT)
+    assert wait_for(tmp_path, "finished", "ended").state == "finished"
+    metrics = Metrics(tmp_path / "mine")
+    metrics.update()
+    assert metrics.per_token > 1.1
+    told = json.loads((tmp_path / "mine" / "metrics.jsonl").read_text().splitlines()[1])
+    assert metrics.steps[0]["bits"] == told["train_bits_per_token"] / metrics.per_token
 
 
 def test_names_sizes_and_the_switch_are_held_to(tmp_path, monkeypatch):
@@ -180,16 +203,25 @@ def test_metrics_are_read_as_they_grow_and_anew_when_a_run_goes_on(tmp_path):
 
 
 def test_an_order_is_flags_that_the_script_takes():
-    order = Order("gru", own_sizes({"--n-layer": 2, "--n-embd": 32}), "linear", 0.5, 7, 0.1,
-                  {"--layer-norm": "yes", "--connection": "highway"})  # fmt: skip
+    order = Order("gru", own_sizes({"--n-layer": 2, "--n-embd": 32}), "linear", 0.5, 512,
+                  {"--layer-norm": "yes", "--connection": "highway", "--seed": 7})  # fmt: skip
     config = parse_config(Config, order.flags("moby-dick", 1_200_000))
     assert (config.family, config.n_layer, config.n_embd, config.seed) == ("gru", 2, 32, 7)
-    assert (config.layer_norm, config.connection, config.dropout) == (True, "highway", 0.1)
+    assert (config.layer_norm, config.connection, config.vocab_size) == (True, "highway", 512)
     assert (config.minutes, config.schedule, config.snapshots) == (0.5, "linear", 8)
     assert config.held_out == 0.05
     assert parse_config(Config, order.flags("prose", 10_000_000)).held_out == 0.01
     assert orders.SCHEDULES == SCHEDULES
+
+
+def test_an_order_that_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="The minutes must be in"):
         Order("gru", "", minutes=1e9).flags("prose", 10)
     with pytest.raises(ConfigError, match="Layers must be a whole number"):
         own_sizes({"--n-layer": 10**9})
+    with pytest.raises(ConfigError, match=r"multiple of twice the 4 attention heads.*Try 128"):
+        own_sizes({"--n-head": 4, "--n-embd": 130})
+    with pytest.raises(ConfigError, match="Lower the batch size or the context length"):
+        Order("gru", "", settings={"--batch-size": 256, "--context-length": 1024}).flags("", 10)
+    with pytest.raises(DataError, match="up to 5 MB"):
+        Order("ngram", "", pieces=512).flags("", 6_000_000)
