@@ -13,6 +13,9 @@ st.title("Train a model and watch it learn")
 
 session = views.train_session()
 runs = registry.ROOT / "runs"
+found = trainings.trainings(runs)
+going = next((training for training in found if training.state == "running"), None)
+notes = st.container()  # what the controls find wrong with the link
 if not trainings.is_allowed():
     st.info(
         f"Training is switched off on this server ({trainings.SWITCH}=off). On a machine of your "
@@ -20,23 +23,17 @@ if not trainings.is_allowed():
         icon=":material/block:",
     )
 else:
-    with st.sidebar:
-        try:
-            wish = train_controls.wish(runs)
-            if st.button("Start training", type="primary", icon=":material/model_training:",
-                         key="train_start"):  # fmt: skip
-                views.start(session, runs, wish)
-        except PlaygroundError as error:
-            st.error(controls.plain(str(error)))
+    try:
+        with st.sidebar:
+            wish = train_controls.wish(runs, len(session.started))
+        views.launch(session, runs, wish, going)
+    except PlaygroundError as error:
+        st.error(controls.plain(str(error)))
 for note in state.notes():
-    st.warning(controls.plain(note), icon=":material/link_off:")
-if session.problem:
-    st.error(controls.plain(session.problem))
-
-found = trainings.trainings(runs)
+    notes.warning(controls.plain(note), icon=":material/link_off:")
 if not found:
     st.markdown(
-        "Choose a family, a size, a text and the minutes at the left, then press **Start "
+        "Choose a family, a size, a text and the minutes in the sidebar, then press **Start "
         "training**. A process of its own reads the text in small windows; after each it moves "
         "every weight a little so that the next token would have surprised it less. Here you will "
         "see the loss fall, and what the model writes turn from noise into words."
@@ -45,5 +42,5 @@ if not found:
 with st.container(horizontal=True, vertical_alignment="bottom", key="train_bar"):
     training = views.run_picker(found)
     views.buttons(session, training)
-views.watch(session, training)
-train_snapshots.section(training.folder)
+views.watch(session, training, going)
+train_snapshots.section(training)

@@ -64,7 +64,7 @@ def curve_specs() -> dict[str, dict]:
     """Return the small charts by what they show."""
     return {
         "Gradient norm": curve_spec("gradient_norm", "norm before clipping", BLUE, "~g", True),
-        "Learning rate": curve_spec("learning_rate", "rate of AdamW", GREEN, ".1~e"),
+        "Learning rate": curve_spec("learning_rate", "rate of AdamW", GREEN, "~g"),
         "Throughput": curve_spec("speed", "tokens per second", BLUE, ",d"),
     }
 
@@ -80,10 +80,10 @@ def surprisal_rows(
     ]
 
 
-def surprisal_chart(rows: Sequence[dict], labels: Sequence[str], chosen: int) -> alt.Chart:
+def surprisal_chart(rows: Sequence[dict], labels: Sequence[str], chosen: int) -> alt.LayerChart:
     """Surprisal of each token of a text (across) after each number of steps (down).
 
-    The row of the `chosen` step stands out.
+    The row of the `chosen` step is framed.
     """
     names = "[" + ",".join(f"'{_quoted(label)}'" for label in labels) + "]"
     every = max(1, math.ceil(len(labels) / 60))
@@ -92,13 +92,15 @@ def surprisal_chart(rows: Sequence[dict], labels: Sequence[str], chosen: int) ->
     y = alt.Y("step:O", sort=None, title="after steps", axis=alt.Axis(ticks=False))
     legend = alt.Legend(title="bits", orient="right", gradientLength=120)
     scale = alt.Scale(scheme="oranges", domain=[0, 8], clamp=True)
-    base = alt.Chart(alt.Data(values=list(rows))).encode(x=alt.X("position:O", axis=axis), y=y)
+    base = alt.Chart(alt.Data(values=list(rows))).encode(y=y)
     cells = base.mark_rect().encode(
+        x=alt.X("position:O", axis=axis),
         color=alt.Color("bits:Q", scale=scale, legend=legend),
-        opacity=alt.condition(f"datum.step == '{chosen:,}'", alt.value(1), alt.value(0.55)),
         tooltip=["token:N", "step:O", alt.Tooltip("bits:Q", format=".2f")],
     )
-    return cells.properties(height=alt.Step(26))
+    here = base.transform_filter(f"datum.step == '{chosen:,}'")
+    frame = here.mark_rect(fillOpacity=0, stroke=BLUE, strokeWidth=2)
+    return alt.layer(cells, frame).properties(height=alt.Step(26))
 
 
 def mean_rows(steps: Sequence[int], bits: Sequence[Sequence[float]], chosen: int) -> list[dict]:

@@ -13,13 +13,20 @@ from playground.decoding.lane import Lane
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy
 from playground.errors import PlaygroundError
+from playground.running import trainings
 from playground.running.snapshots import snapshots
+from playground.running.trainings import Training
 from playground.traces.trace import Step
-from playground.ui import charts, components, train_charts
+from playground.ui import charts, components, state, train_charts
 from playground.ui.controls import plain
 from playground.ui.resources import turn
 
-PROMPT = "And God said, "
+PROMPTS = {  # by the corpus that was learned
+    "king-james": "And God said, ", "moby-dick": "the White Whale ", "prose": "the people of ",
+    "state-of-the-union": "the people of the United ", "python-source": "def __init__(self, ",
+    "german": "Die Regierung ",
+}  # fmt: skip
+OWN_PROMPT = 24  # characters of the beginning of another text
 MAX_CHARACTERS = 100
 
 
@@ -31,13 +38,16 @@ class Knowledge:
     bits: tuple[float, ...]  # surprisal of each token of the prompt
     labels: tuple[str, ...]  # of them
     names: dict[int, str]  # of the candidates
+    left_out: int  # tokens of the beginning for which there is no room
 
 
 @st.cache_resource(max_entries=400, show_spinner=False)
 def _knowledge(folder: str, written: int, prompt: str) -> Knowledge:
     """Load a snapshot, ask it, and let go of it again."""
     model, tokenizer = load(Path(folder))
-    tokens = [tokenizer.bos_token, *tokenizer.encode(prompt)]
+    told = tokenizer.encode(prompt)
+    read = told[-(model.context_length - 1) :] if model.context_length else told
+    tokens = [tokenizer.bos_token, *read]
     stepper = Stepper(model, Path(folder).name, tokens, n_candidates=charts.SHOWN)
     decision = stepper.peek(Lane(Greedy()))
     label = tokenizer.label
@@ -47,11 +57,13 @@ def _knowledge(folder: str, written: int, prompt: str) -> Knowledge:
         tuple(step.surprisal for step in stepper.prompt_steps),
         tuple(label(token) for token in tokens[1:]),
         {token: label(token) for token in listed},
+        len(told) - len(read),
     )
 
 
-def section(run: Path) -> None:
+def section(training: Training) -> None:
     """Draw a slider over the saved steps, the distribution there, and surprisal at all of them."""
+    run = training.folder
     kept = snapshots(run)
     if len(kept) < 2:
         return
@@ -60,10 +72,15 @@ def section(run: Path) -> None:
         "The run kept copies of itself before, during and after training. Each reads the same "
         "prompt; the slider chooses whose next token is drawn."
     )
-    prompt = st.text_input("Prompt", PROMPT, key="train_prompt", max_chars=MAX_CHARACTERS)
+    prompt = st.text_input("Prompt", _first_prompt(training), key=f"train_prompt_{run.name}",
+                           max_chars=MAX_CHARACTERS)  # fmt: skip
     steps = list(kept)
+    # Whoever looks at the last step goes on to each new one; whoever looks back stays there.
+    key = f"train_at_{run.name}"
+    before = state.value(f"{key}_{len(steps) - 1}")
+    begin = before if before in steps and before != steps[-2] else steps[-1]
     step = st.select_slider(
-        "After so many optimizer steps", steps, steps[-1], key=f"train_at_{run.name}_{len(steps)}",
+        "After so many optimizer steps", steps, begin, key=f"{key}_{len(steps)}",
         format_func=lambda step: f"{step:,}" if step else "0 (before training)",
     )  # fmt: skip
     try:
@@ -72,9 +89,24 @@ def section(run: Path) -> None:
     except PlaygroundError as error:
         st.error(plain(str(error)))
         return
+    if known[step].left_out:
+        st.caption(f"The prompt is longer than what the model sees at once: its first "
+                   f"{known[step].left_out} tokens are left out.")  # fmt: skip
     _next(known[step], step)
     if known[step].bits:
         _prompt(known, step)
+
+
+def _first_prompt(training: Training) -> str:
+    """Return a prompt of which every character is in the text that was learned."""
+    known = PROMPTS.get(training.flag("--data"))
+    if known is not None:
+        return known
+    try:
+        with open(training.folder / trainings.CORPUS, encoding="utf-8") as file:
+            return " ".join(file.read(OWN_PROMPT).split())
+    except (OSError, UnicodeDecodeError):
+        return ""  # it is asked what it begins with
 
 
 def _ask(folder: Path, prompt: str) -> Knowledge:

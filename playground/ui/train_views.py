@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import streamlit as st
@@ -20,6 +20,7 @@ from playground.ui.train_controls import Wish
 
 TICK_S = 2.0
 SAMPLES = 3  # of the last ones
+FEW_STEPS = 60
 STATES = {  # of a run: its icon and colour
     "running": (":material/play_circle:", "blue"), "finished": (":material/check_circle:", "green"),
     "stopped": (":material/pause_circle:", "gray"), "ended": (":material/error:", "red"),
@@ -32,6 +33,8 @@ class TrainSession:
 
     metrics: Metrics | None = None  # of the run that is shown
     problem: str = ""  # of the last click
+    started: list[str] = field(default_factory=list)  # names of the runs that this tab began
+    asked: str = ""  # another's run whose end was asked for, but not yet twice
 
 
 def train_session() -> TrainSession:
@@ -39,18 +42,44 @@ def train_session() -> TrainSession:
     return st.session_state.setdefault("_train", TrainSession())
 
 
-def start(session: TrainSession, runs: Path, wish: Wish) -> None:
+def launch(session: TrainSession, runs: Path, wish: Wish, going: Training | None) -> None:
+    """Say what would be trained and by which command, and start it."""
+    try:
+        command = wish.command
+    except PlaygroundError as error:
+        st.error(plain(str(error)))
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="train_order"):
+        st.markdown(f"**{plain(wish.name)}**  \n{plain(wish.summary)}")
+        pressed = st.button(
+            "Start training", type="primary", icon=":material/model_training:", key="train_start",
+            disabled=going is not None or not wish.text.is_here,
+        )  # fmt: skip
+    if going is not None:
+        st.caption(
+            f"The run {plain(going.name)} is training now, and there is one at a time: stop it, or "
+            "wait for its end."
+        )
+    elif not wish.text.is_here:
+        st.caption("Upload a text to learn from in the sidebar, or choose one that is here.")
+    with st.expander("The same on a command line", key="train_command"):
+        st.code(command, language="bash", wrap_lines=True)
+    if session.problem:
+        st.error(plain(session.problem))
+    if pressed:
+        _start(session, runs, wish)
+        st.rerun()
+
+
+def _start(session: TrainSession, runs: Path, wish: Wish) -> None:
     """Begin a training and show it; what stands against it is told."""
     session.problem = ""
-    if not wish.data and wish.upload is None:
-        session.problem = "Upload a text to learn from, or choose one that is here."
-        return
     try:
-        flags = wish.order.flags(wish.data, wish.characters)
-        training = trainings.start(runs, wish.name, flags, wish.upload)
+        training = trainings.start(runs, wish.name, wish.flags, wish.text.upload)
     except PlaygroundError as error:
         session.problem = str(error)
         return
+    session.started.append(training.name)
     state.set_widget("run", training.name)
 
 
@@ -60,6 +89,17 @@ def _resume(session: TrainSession, training: Training) -> None:
         trainings.resume(training)
     except PlaygroundError as error:
         session.problem = str(error)
+        return
+    session.started.append(training.name)
+
+
+def _stop(session: TrainSession, training: Training) -> None:
+    """Stop it if this visitor began it, or asks for the second time."""
+    if training.name in (*session.started, session.asked):
+        session.asked = ""
+        trainings.stop(training)
+    else:
+        session.asked = training.name
 
 
 def run_picker(found: list[Training]) -> Training:
@@ -76,9 +116,16 @@ def buttons(session: TrainSession, training: Training) -> None:
     if not trainings.is_allowed():
         return
     if training.state == "running":
-        st.button("Stop and save", icon=":material/stop:", key="train_stop",
-                  on_click=trainings.stop, args=(training,),
-                  help="It ends after the step it is at; Resume goes on from there.")  # fmt: skip
+        is_stopping, is_asked = trainings.is_stopping(training), session.asked == training.name
+        st.button(
+            "Stopping …" if is_stopping else "Stop it all the same" if is_asked
+            else "Stop and save", icon=":material/stop:", key="train_stop", disabled=is_stopping,
+            on_click=_stop, args=(session, training),
+            help="It ends after the step it is at; Resume goes on from there.",
+        )  # fmt: skip
+        if is_asked:
+            st.warning("Somebody else started this, or you did in another tab. Press again to "
+                       "stop it all the same.", icon=":material/group:")  # fmt: skip
     elif training.can_resume:
         st.button(
             "Resume", icon=":material/resume:", key="train_resume", on_click=_resume,
@@ -86,26 +133,26 @@ def buttons(session: TrainSession, training: Training) -> None:
         )  # fmt: skip
 
 
-def watch(session: TrainSession, training: Training) -> None:
-    """Draw a run, again and again while it goes on."""
+def watch(session: TrainSession, training: Training, going: Training | None) -> None:
+    """Draw a run, again and again while one (not always this one) goes on."""
     if session.metrics is None or session.metrics.folder != training.folder:
         session.metrics = Metrics(training.folder)
-    is_going = training.state == "running"
     kept = len(snapshots(training.folder))
 
-    @st.fragment(run_every=TICK_S if is_going else None)
+    @st.fragment(run_every=TICK_S if going else None)
     def board() -> None:
-        now = trainings.read(training.folder)
-        is_same = now is not None and now.state == training.state
-        if not is_same or len(snapshots(training.folder)) != kept:
-            st.rerun()  # buttons, the list of runs and the slider are the page's
+        if going is not None:
+            now = trainings.read(going.folder)
+            is_same = now is not None and now.state == going.state
+            if not is_same or len(snapshots(training.folder)) != kept:
+                st.rerun()  # buttons, the list of runs and the slider are the page's
         session.metrics.update()
         _status(session.metrics, training)
         _curves(session.metrics)
         _samples(session.metrics)
 
     board()
-    _end(training)
+    _end(training, session.metrics)
     with st.expander("Command, and what it printed", key="train_log"):
         st.code(training.command, language="bash", wrap_lines=True)
         st.code("\n".join(trainings.said(training.folder)[-40:]) or "nothing yet", language=None)
@@ -114,24 +161,47 @@ def watch(session: TrainSession, training: Training) -> None:
 def _status(metrics: Metrics, training: Training) -> None:
     total = metrics.planned or _whole(training.flag("--steps"))
     done, judged = metrics.step, metrics.judged
+    last = metrics.steps[-1] if metrics.steps else None
     if training.state == "running":
+        is_on = total and done and last
+        left = last["seconds"] / done * (total - done) if is_on else 0.0
         st.progress(
-            min(1.0, done / total) if total and done else 0.0,
-            f"step {done:,} of {total:,}" if total and done
-            else "Beginning: the first steps tell how many fit into the minutes …",
+            min(1.0, done / total) if is_on else 0.0,
+            f"step {done:,} of {total:,}, about {_clock(left)} left" if is_on
+            else _beginning(training),
         )  # fmt: skip
-    if not metrics.steps:
+    if last is None:
         return
-    last = metrics.steps[-1]
+    bits = training.result[0] if training.result else judged[-1]["bits"] if judged else None
+    part = training.flag("--judge-tokens")
     figures = {
-        "Steps": f"{done:,}",
-        "Held out": f"{judged[-1]['bits']:.3f} bits" if judged else "…",
-        "Throughput": f"{last['speed']:,.0f} tokens/s" if last["speed"] else "…",
-        "Time": f"{int(last['seconds']) // 60}:{int(last['seconds']) % 60:02}",
-    }
+        "Steps": (f"{done:,}", None),
+        "Held out": (
+            f"{bits:.3f} bits/char" if bits is not None else "…",
+            "Surprise a character on all of the held-out text" if training.result or not part
+            else f"Surprise a character on the first {int(part):,} held-out tokens",
+        ),
+        "Throughput": (f"{last['speed']:,.0f} tokens/s" if last["speed"] else "…", None),
+        "Time": (_clock(last["seconds"]), None),
+    }  # fmt: skip
     with st.container(horizontal=True, key="train_figures"):
-        for title, value in figures.items():
-            st.metric(title, value, width="content")
+        for title, (value, told) in figures.items():
+            st.metric(title, value, width="content", help=told)
+
+
+def _beginning(training: Training) -> str:
+    """Say what a run does of which there is nothing to measure yet."""
+    has_read = any("tokens to train on" in line for line in trainings.said(training.folder))
+    if training.flag("--vocab-size") and not has_read:
+        return "Learning the byte pairs of the text …"
+    if training.flag("--family") == "ngram":
+        return "Counting …" if has_read else "Reading the text …"
+    return "Beginning: the first steps tell how many fit into the minutes …"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def _whole(text: str) -> int:
@@ -167,18 +237,29 @@ def _samples(metrics: Metrics) -> None:
         st.code(point["sample"], language=None, wrap_lines=True)
 
 
-def _end(training: Training) -> None:
+def _end(training: Training, metrics: Metrics) -> None:
     """Say how a run ended, and where its model is."""
     if training.state == "ended":
         st.error(plain(training.message), icon=":material/error:")
     elif training.state == "stopped":
-        st.info(plain(training.message[0].upper() + training.message[1:]) + ".",
-                icon=":material/pause_circle:")  # fmt: skip
-    elif training.state == "finished" and training.message:
-        st.success(plain(training.message.rpartition(": ")[2]), icon=":material/check_circle:")
-    if training.has_model and training.state != "running":
-        with suppress(StreamlitAPIException):  # a page that is run by itself has no others
-            st.page_link(
-                "pages/1_Text.py", label=f"Step through what {plain(training.name)} writes",
-                icon=":material/notes:", query_params={"model": training.name},
-            )  # fmt: skip
+        st.info(f"Stopped at step {metrics.step:,}, and saved. **Resume** goes on from there; what "
+                "it has learned so far can be tried.", icon=":material/pause_circle:")  # fmt: skip
+    elif training.result is not None:
+        bits, time = training.result
+        st.success(f"Finished in {time}: **{bits:.3f} bits per character** on all of the held-out "
+                   "text.", icon=":material/check_circle:")  # fmt: skip
+        if metrics.planned and metrics.planned < FEW_STEPS:
+            st.info(f"Only {metrics.planned} steps fitted into the minutes, too few to learn much. "
+                    "Give more minutes, or choose a smaller size.",
+                    icon=":material/hourglass:")  # fmt: skip
+    if not training.has_model or training.state == "running":
+        return
+    name = plain(training.name)
+    links = {
+        "pages/1_Text.py": (f"Step through what {name} writes", ":material/notes:", "model"),
+        "pages/5_Evaluate.py": ("Measure it beside others", ":material/straighten:", "text_models"),
+        "pages/4_Compare.py": ("Compare ways to decode it", ":material/view_column:", "model"),
+    }
+    with st.container(horizontal=True), suppress(StreamlitAPIException):
+        for page, (label, icon, key) in links.items():  # a page run by itself has no others
+            st.page_link(page, label=label, icon=icon, query_params={key: training.name})

@@ -56,27 +56,63 @@ def test_the_page_explains_itself_and_starts_what_was_chosen(house):
     page = opened(family="lstm", size="medium", corpus="a text of my own", minutes="0.5")
     assert "Choose a family" in shown(page)
     assert "about 851,684 parameters" in shown(page)
-    page.button(key="train_start").click().run()
     assert "Upload a text to learn from" in shown(page)
+    assert page.button(key="train_start").disabled
     page.file_uploader(key="train_text").upload("mine.txt", TEXT, "text/plain").run()
+    page.number_input(key="set--clip").set_value(0.5).run()
+    told = "python -m train.text --family lstm --n-layer 1 --n-embd 128 --n-hidden 384"
+    [command] = [code.value for code in page.code]
+    assert command.startswith(told)
+    assert "--clip 0.5" in command
+    assert command.endswith("--data mine.txt --out runs/my-lstm-text")
     page.button(key="train_start").click().run()
     assert not page.exception
     [training] = trainings.trainings(house / "runs")
     assert training.name == "my-lstm-text"
     assert page.selectbox(key="run").value == training.name
-    assert training.flag("--n-hidden") == "384"
-    assert training.flag("--minutes") == "0.5"
-    page.text_input(key="train_name").set_value("another").run()
-    page.button(key="train_start").click().run()
+    assert [training.flag(f"--{name}") for name in ("n-hidden", "minutes", "clip")] == [
+        "384", "0.5", "0.5",
+    ]  # fmt: skip
     assert "The run my-lstm-text is training now" in shown(page)
+    assert page.button(key="train_start").disabled
     page.button(key="train_stop").click().run()
     settled(page, training.folder)
+    assert not page.button(key="train_start").disabled
+    page.text_input(key="train_name_1").set_value("my-lstm-text").run()
+    if not trainings.is_free(training.folder):
+        assert "a run my-lstm-text already" in shown(page)
+
+
+def test_another_visitor_is_asked_twice_before_a_training_is_stopped(house):
+    training = trainings.start(house / "runs", "mine", [*TINY, "--steps", "1000000"], TEXT)
+    page = opened()
+    page.button(key="train_stop").click().run()
+    assert "Somebody else started this" in shown(page)
+    assert not trainings.is_stopping(training)
+    page.button(key="train_stop").click().run()
+    assert trainings.is_stopping(training)
+    assert settled(page, training.folder)
+
+
+def test_byte_pairs_and_what_a_family_lacks(house):
+    page = opened(family="ngram", tokens="byte pairs", corpus="a text of my own")
+    assert "The pieces are learned first" in shown(page)
+    assert "--vocab-size 1024" in page.code[0].value
+    assert not [w for w in page.number_input if w.key in ("minutes", "set--seed")]
+    page.selectbox(key="family").set_value("transformer").run()
+    assert "about 262,720 parameters" in shown(page)
+    assert not [w for w in page.number_input if w.key == "set--least-true"]
+    page.selectbox(key="set--scheduled-sampling").set_value("linear").run()
+    assert page.number_input(key="set--least-true").value == 0.5
+    page.number_input(key="set--context-length").set_value(1024).run()
+    page.number_input(key="set--batch-size").set_value(256).run()
+    assert "Lower the batch size" in shown(page)
 
 
 def test_a_finished_run_is_drawn_and_found_by_every_picker(house):
     trainings.start(house / "runs", "mine", [*TINY, "--steps", "40"], TEXT)
     page = settled(opened(), house / "runs" / "mine")
-    assert "bits per character" in shown(page)
+    assert "bits per character on all of the held-out text" in shown(page)
     assert len(page.get("vega_lite_chart")) == 6
     assert any("--steps 40" in code.value for code in page.code)
     assert "after 40 steps" in shown(page)
@@ -85,7 +121,7 @@ def test_a_finished_run_is_drawn_and_found_by_every_picker(house):
     assert slider.value == 40
     slider.set_value(0).run()
     assert not page.exception
-    page.text_input(key="train_prompt").set_value("§").run()
+    page.text_input(key="train_prompt_mine").set_value("§").run()
     assert not page.exception
     assert "§" in shown(page)
 
