@@ -79,7 +79,7 @@ def _width(found: Interval) -> float:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:,.0f} s"
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 # -- quality ---------------------------------------------------------------------------------------

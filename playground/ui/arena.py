@@ -112,6 +112,9 @@ def _question(session: ArenaSession) -> None:
             st.button("Skip this pair", key="arena_skip", on_click=actions.skip, args=(session,))
         return
     st.subheader(f"{criterion.capitalize()}: {MEANS[criterion]}?", anchor=False)
+    if session.pair.arena.modality != "text":
+        told = session.pair.arena.told
+        st.caption(f"What was told: **{controls.plain(told)}**" if told else "Nothing was told.")
     with st.container(horizontal=True, key="arena_answers"):
         for verdict, label, key in ANSWERS:
             st.button(label, key=f"arena_{SAID[verdict].replace(' ', '_')}", shortcut=key,

@@ -6,7 +6,7 @@ import math
 
 import altair as alt
 
-from playground.ui.arena_data import Standing
+from playground.ui.arena_data import Standing, span_of
 from playground.ui.compare_charts import COLORS
 
 ROW = 34  # pixels of a contestant
@@ -25,8 +25,7 @@ def rating_data(found: Standing) -> list[dict]:
             "low": round(low if r.low is None else r.low, 1),
             "high": round(high if r.high is None else r.high, 1),
             "open": "open" if r.low is None or r.high is None else "bounded",
-            "told": f"{'open' if r.low is None else f'{r.low:.0f}'} to "
-            f"{'open' if r.high is None else f'{r.high:.0f}'}",
+            "told": span_of(r),
             "group": f"group {r.group + 1}",
         }
         for r in rated
@@ -52,7 +51,7 @@ def rating_chart(found: Standing) -> alt.LayerChart:
     dash = alt.StrokeDash(
         "open:N", legend=None, scale=alt.Scale(domain=["bounded", "open"], range=[[1, 0], [5, 4]])
     )
-    interval = base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=x, x2="high:Q", strokeDash=dash)
+    interval = base.mark_rule(strokeWidth=3, opacity=0.85).encode(x=x, x2="high:Q", strokeDash=dash)
     points = base.mark_point(filled=True, size=110, opacity=1).encode(x="points:Q")
     return (interval + points).properties(height=ROW * len(rows) + AXIS)
 

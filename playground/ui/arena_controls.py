@@ -13,6 +13,7 @@ from playground.errors import ConfigError
 from playground.registry import ModelCard, available
 from playground.ui import arena_state as state
 from playground.ui import compare_state, controls, resources
+from playground.ui.arena_data import shared_model
 from playground.ui.arena_pairs import MAX_CONTESTANTS, Arena, mark_of, name_of
 from playground.ui.arena_state import ArenaSession
 from playground.ui.compare_data import explanation, summary
@@ -92,8 +93,12 @@ def _contestants(
 ) -> None:
     """List who competes, with a way to remove each and to add others."""
     st.markdown("**Who competes**")
+    model = shared_model([name_of(spec) for spec in specs])
+    if model:
+        st.caption(f"All by {controls.plain(model)}")
     for index, spec in enumerate(specs):
-        st.button(controls.plain(name_of(spec)), icon=":material/close:", type="tertiary",
+        name = name_of(spec).removesuffix(f" · {model}")
+        st.button(controls.plain(name), icon=":material/close:", type="tertiary",
                   key=f"arena_remove_{index}", on_click=_remove, args=(specs, spec),
                   help=f"Remove: {controls.plain(summary(spec.but(model='')))}")  # fmt: skip
     presets = {n: s for n, s in KINDS[modality].offer.presets.items() if not s.needs_second}

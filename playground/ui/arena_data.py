@@ -14,6 +14,7 @@ from playground.evaluation.ratings import (
     LOSS,
     TIE,
     WIN,
+    Rating,
     Table,
     counts_of,
     rate,
@@ -38,6 +39,7 @@ class Standing:
     verdicts: int
     judges: int
     left_out: int  # contestants beyond MOST_RATED
+    model: str  # of all, which then is no part of the names; "": they are of several
 
 
 def counted(count: int, noun: str) -> str:
@@ -73,6 +75,12 @@ def names_of(votes: Sequence[Vote]) -> dict[str, str]:
     return told
 
 
+def shared_model(names: Sequence[str]) -> str:
+    """Return the model that all names, as "greedy · kjv-char-lstm", end with; "" for none."""
+    ends = {name.rpartition(" · ")[2] if " · " in name else "" for name in names}
+    return ends.pop() if len(ends) == 1 else ""
+
+
 def standing(votes: Sequence[Vote], criterion: str, seed: int = 0) -> Standing:
     """Return what the votes say by a criterion, or by all of them together."""
     counted: dict[str, int] = {}
@@ -84,6 +92,8 @@ def standing(votes: Sequence[Vote], criterion: str, seed: int = 0) -> Standing:
     places = {mark: i for i, mark in enumerate(kept)}
     told = names_of(votes)
     names = tuple(told[mark] for mark in kept)
+    model = shared_model(names)
+    names = tuple(name.removesuffix(f" · {model}") for name in names)
     outcomes, judges, pairs, bad = [], [], [], dict.fromkeys(names, 0)
     for vote in votes:
         if vote.first not in places or vote.second not in places:
@@ -98,7 +108,7 @@ def standing(votes: Sequence[Vote], criterion: str, seed: int = 0) -> Standing:
     counts = counts_of(outcomes, len(names))
     return Standing(
         rate(names, outcomes, judges, pairs, seed=seed), names, win_matrix(counts), counts.sum(0),
-        bad, len(outcomes), len(set(judges)), len(marks) - len(kept),
+        bad, len(outcomes), len(set(judges)), len(marks) - len(kept), model,
     )  # fmt: skip
 
 
@@ -124,14 +134,21 @@ def agreements(votes: Sequence[Vote], modality: str) -> dict[str, Agreement]:
     return found
 
 
+def span_of(rating: Rating) -> str:
+    """Return an interval in Elo points as it is read."""
+    if rating.points is None:
+        return ""
+    ends = [OPEN if end is None else f"{end:.0f}" for end in (rating.low, rating.high)]
+    return " to ".join(ends)
+
+
 def rating_rows(found: Standing) -> list[dict[str, Any]]:
     """Return one row a contestant for the table, the best first."""
     rows = []
     for r in found.table.ratings:
         rows.append({
             "contestant": r.name, "rating": None if r.points is None else round(r.points),
-            "from": OPEN if r.low is None else f"{r.low:.0f}",
-            "to": OPEN if r.high is None else f"{r.high:.0f}",
+            "95 % interval": span_of(r),
             "won": r.wins, "lost": r.losses, "tied": r.ties - found.both_bad[r.name],
             "both bad": found.both_bad[r.name], "group": r.group + 1,
         })  # fmt: skip
@@ -143,8 +160,8 @@ def agreement_rows(found: dict[str, Agreement]) -> list[dict[str, Any]]:
     return [
         {
             "criterion": name, "shared pairs": told.items, "judges": told.judges,
-            "the same": told.observed, "Krippendorff's alpha": told.alpha,
-            "kappa": told.kappa, "kappa is": "Cohen's" if told.judges == 2 else "Fleiss'",
+            "the same": told.observed, "alpha": told.alpha, "kappa": told.kappa,
+            "kappa is": "Cohen's" if told.judges == 2 else "Fleiss'",
             "pairs of the kappa": told.kappa_items,
         }
         for name, told in found.items()

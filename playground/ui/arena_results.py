@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pandas as pd
 import streamlit as st
 
@@ -26,7 +24,7 @@ from playground.votes.table import MAX_BYTES, from_csv, merged, to_csv
 from playground.votes.vote import Vote
 
 HERE, FILE, BOTH = "votes given here", "votes of the file", "both"
-SHARES = ("the same", "Krippendorff's alpha", "kappa")
+SHARES = ("the same", "alpha", "kappa")
 
 
 def section(session: ArenaSession, modality: str) -> None:
@@ -43,8 +41,7 @@ def section(session: ArenaSession, modality: str) -> None:
     else:
         _figures(shown, modality)
     _files(session, here, modality)
-    if publisher is not None:
-        st.caption(controls.plain(publisher.state().says(time.time())))
+    st.caption(controls.plain(arena_state.pushed(publisher)))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -84,16 +81,21 @@ def _figures(votes: list[Vote], modality: str) -> None:
         "The intervals are a clustered bootstrap (Davison & Hinkley 1997): who was rated by few "
         "judges is less sure than by many, however many votes each gave.",
     )
+    if found.model:
+        st.caption(f"All are by **{controls.plain(found.model)}**.")
     for told in warnings_of(found):
         st.warning(controls.plain(told))
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**Ratings**", help="400 Elo points are odds of 10 to 1.")
+        st.markdown("**Ratings**")
         st.altair_chart(arena_charts.rating_chart(found), key="arena_ratings")
     with right:
         st.markdown("**Won by the row against the column**")
         st.altair_chart(arena_charts.matrix_chart(found), key="arena_matrix")
-    st.dataframe(pd.DataFrame(rating_rows(found)), hide_index=True, key="arena_table")
+    table = pd.DataFrame(rating_rows(found))
+    if found.table.is_connected:
+        table = table.drop(columns="group")
+    st.dataframe(table, hide_index=True, key="arena_table")
     st.markdown("**Do judges agree?**")
     rows = agreement_rows(agreements(votes, modality))
     if not rows[0]["shared pairs"]:
@@ -102,10 +104,15 @@ def _figures(votes: list[Vote], modality: str) -> None:
     else:
         config = {name: st.column_config.NumberColumn(format="%.2f") for name in SHARES}
         st.dataframe(pd.DataFrame(rows), hide_index=True, key="arena_agreement",
-                     column_config=config)  # fmt: skip
-        st.caption("1: they always agree; 0: as often as chance makes them. Empty: not defined, as "
-                   "where all verdicts are the same. Fleiss' kappa is of the pairs with the "
-                   "commonest number of judges, alpha of all shared ones.")  # fmt: skip
+                     column_config=config,
+                     column_order=("criterion", *SHARES, "shared pairs", "judges"))  # fmt: skip
+        st.caption(
+            "“The same”: how often two judges of a pair said the same. Alpha and kappa take off "
+            "what chance would give: 1, they always agree; 0, no more often than by chance. Empty: "
+            "not defined, as where all verdicts are the same.",
+            help="Alpha is Krippendorff's (2011), of all shared pairs. Kappa is Cohen's (1960) of "
+            "two judges, else Fleiss' (1971) of the pairs with the commonest number of judges.",
+        )
     st.caption("The same pairs for another judge:")
     st.code(arena_state.link_for_another(), language=None, wrap_lines=True)
 

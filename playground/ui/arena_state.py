@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -119,6 +120,18 @@ def _votes(path: str, repo: str, has_token: bool) -> tuple[Store, Publisher | No
     if publisher is not None:
         publisher.start()
     return store, publisher
+
+
+def pushed(publisher: Publisher | None) -> str:
+    """Say what becomes of votes beyond this machine, "" where nothing was asked for."""
+    if publisher is not None:
+        return publisher.state().says(time.time())
+    if repo := os.environ.get(REPO, "").strip():
+        return (
+            f"Votes stay on this machine: the data set {repo[:100]} is named in {REPO}, but no "
+            f"token is set in {TOKEN}."
+        )
+    return ""
 
 
 def link_for_another() -> str:

@@ -206,11 +206,15 @@ def timeline_chart(rows: Sequence[dict]) -> alt.LayerChart:
     return alt.layer(line, bars).properties(height=300)
 
 
-def attention_chart(weights: Any, labels: Sequence[str], title: str) -> alt.Chart:
-    """One head's map for a download: rows look at columns."""
+def attention_chart(
+    weights: Any, labels: Sequence[str], title: str, faintest: float = 0.001
+) -> alt.Chart:
+    """One head's map for a download: rows look at columns; logarithmic from `faintest` to 1."""
     n = len(labels)
     rows = [
-        {"row": i, "column": j, "weight": float(weights[i][j])} for i in range(n) for j in range(n)
+        {"row": i, "column": j, "weight": max(faintest, float(weights[i][j]))}
+        for i in range(n)
+        for j in range(n)
     ]
     names = "[" + ",".join(f"'{_quoted(label)}'" for label in labels) + "]"
     axis = alt.Axis(labelExpr=f"{names}[datum.value]", title=None, labelOverlap=False)
@@ -220,7 +224,16 @@ def attention_chart(weights: Any, labels: Sequence[str], title: str) -> alt.Char
         .encode(
             x=alt.X("column:O", axis=axis),
             y=alt.Y("row:O", axis=axis),
-            color=alt.Color("weight:Q", scale=alt.Scale(scheme="blues", type="sqrt")),
+            color=alt.Color(
+                "weight:Q",
+                scale=alt.Scale(
+                    range=["white", "#D6E6F4", "#96C2E2", "#4A92C8", "#08519C"],
+                    type="log",
+                    domain=[faintest, 1],
+                    interpolate="rgb",
+                ),
+                legend=alt.Legend(format=".2~p"),
+            ),
         )
         .properties(width=alt.Step(13), height=alt.Step(13))
     )

@@ -65,7 +65,7 @@ def family_table(result: Result) -> list[Row]:
                 "bits per character": round(found.mean, 3),
                 "± (95 %)": None if math.isinf(found.half_width) else round(found.half_width, 3),
                 "seeds": len(of_family),
-                "seconds": round(sum(row["seconds"] for row in of_family) / len(of_family)),
+                "seconds": round(sum(row["seconds"] for row in of_family) / len(of_family), 1),
             }
         )
     return sorted(rows, key=lambda row: row["bits per character"])

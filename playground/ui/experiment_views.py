@@ -135,7 +135,7 @@ def table(told: Telling) -> None:
     make = TABLES.get(told.result.name)
     if make is not None:
         st.markdown("**As numbers**")
-        st.dataframe(make(told.result), hide_index=True, width="stretch",
+        st.dataframe(make(told.result), hide_index=True, width="stretch", placeholder="–",
                      key=f"table_{told.result.name}")  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from playground.ui.charts import BLUE, GREEN, GREY, VERMILION, attention_chart
-from playground.ui.inside_data import strongest_of
+from playground.ui.inside_data import faintest, strongest_of
 
 LINE = 88  # characters of a line of tokens
 LETTER, HIGH = 7.3, 26  # pixels that a letter takes, and a line
@@ -90,10 +90,10 @@ def tokens_chart(
     )
 
 
-def matrix_chart(weights: np.ndarray, names: Sequence[str], title: str) -> alt.Chart:
-    """One head's map of the newest MATRIX_DRAWN tokens: rows look at columns."""
+def matrix_chart(weights: np.ndarray, names: Sequence[str], title: str, seen: int) -> alt.Chart:
+    """One head's map of the newest MATRIX_DRAWN of `seen` tokens: rows look at columns."""
     weights = weights[-MATRIX_DRAWN:, -MATRIX_DRAWN:]
-    return attention_chart(weights, list(names)[-MATRIX_DRAWN:], title)
+    return attention_chart(weights, list(names)[-MATRIX_DRAWN:], title, faintest(seen))
 
 
 def heads_chart(values: np.ndarray, title: str, what: str) -> alt.Chart:

@@ -202,14 +202,31 @@ def overview_tips(seen: Overview) -> list[str]:
     ]
 
 
-def matrix_data(weights: np.ndarray, names: Sequence[str], title: str) -> dict:
-    """Return what `matrix_map` draws of one head: weights (m, m), rows look at columns."""
-    m = len(weights)
+def faintest(seen: int) -> float:
+    """Return the weight from which on a matrix has colour: a tenth of an even look at `seen`.
+
+    Weights over many tokens are small, and what matters is how many times they differ from even
+    ones: so colours are logarithmic, from here to 1, whatever the length.
+    """
+    return float(f"{min(0.1, 0.1 / seen):.0e}")
+
+
+def matrix_data(weights: np.ndarray, names: Sequence[str], title: str, seen: int) -> dict:
+    """Return what `matrix_map` draws of one head: weights (m, m), rows look at columns.
+
+    Args:
+        seen: how many tokens the newest could look at.
+    """
+    m, low = len(weights), faintest(seen)
+    told = f"{100 * low:.6g} %"
     return {
-        "rows": m, "columns": m, "square": True, "both": False, "min": 0.0, "max": 1.0,
-        "values": pack(weights), "column_names": list(names), "title": title, "row": None,
-        "x": "is looked at →", "y": "looks →", "low": "none", "high": "all of it",
-        "hint": f"The newest {m} tokens, the newest at the bottom and the right.",
+        "rows": m, "columns": m, "square": True, "both": False, "log": True,
+        "min": low, "max": 1.0,
+        "values": pack(np.log(np.maximum(weights, low)), np.log(low), 0.0),
+        "column_names": list(names), "title": title, "row": None,
+        "x": "is looked at →", "y": "looks →", "low": f"{told} or less", "high": "100 %",
+        "hint": f"The newest {m} tokens, the newest at the bottom and the right. Colours are "
+        f"logarithmic; an even look at {seen:,} tokens would give each {100 / seen:.2g} %.",
         "alt": f"{title}: where each of {m} tokens looks. Arrow keys read.",
     }  # fmt: skip
 

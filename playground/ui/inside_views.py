@@ -197,11 +197,12 @@ def _matrix(seen: Seen, head: tuple[int, int]) -> views.Files:
     names = seen.names(seen.prefix[-len(weights) :] if len(weights) < len(seen.prefix)
                        else seen.prefix)  # fmt: skip
     title = f"Layer {head[0] + 1}, head {head[1] + 1}: each row is a token"
+    could = len(seen.prefix) - seen.first + 1  # BOS stays in every window
     matrix_map(key="inside_matrix",
-               data=inside_data.matrix_data(shown, names[-len(shown) :], title))  # fmt: skip
+               data=inside_data.matrix_data(shown, names[-len(shown) :], title, could))  # fmt: skip
 
     def chart():
-        return inside_charts.matrix_chart(weights, names, title)
+        return inside_charts.matrix_chart(weights, names, title, could)
 
     def table() -> str:
         return inside_data.plain_json(

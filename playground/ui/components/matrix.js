@@ -37,14 +37,20 @@ function draw(canvas, state, room) {
   if (near) ring(near[0], near[1], "#fff")
 }
 
+// A share with the two digits that 255 steps of a logarithmic scale can tell.
+function twoDigits(share) {
+  return `${Number((100 * share).toPrecision(2))} %`
+}
+
 function wordsOf(state, [row, column]) {
   const { data, bytes } = state
   const byte = bytes[row * data.columns + column]
-  const value = data.min + ((data.max - data.min) * byte) / 255
+  const value = data.log ? data.min * (data.max / data.min) ** (byte / 255) : data.min + ((data.max - data.min) * byte) / 255
   const at = data.column_names[column]
   if (data.square) {
     const from = data.column_names[row]
-    return column > row ? `${from} cannot look at ${at}: it comes later` : `${from} looks at ${at}: ${percent(value)}`
+    if (column > row) return `${from} cannot look at ${at}: it comes later`
+    return `${from} looks at ${at}: ${byte ? `about ${twoDigits(value)}` : data.low}`
   }
   return `${data.row_names?.[row] ?? `${data.row_word} ${row + 1}`} after ${at}: ${value.toFixed(2)}`
 }
@@ -64,8 +70,7 @@ export default function (component) {
   state.small = smallCanvas(state.small, data.columns, data.rows)
   const colors = tableOf(isDark(host), data.both)
   fillSmall(state.small, (out, i, to) => {
-    const byte = state.bytes[i]
-    const [r, g, b] = colors[data.both ? byte : Math.round(255 * Math.sqrt(byte / 255))]
+    const [r, g, b] = colors[state.bytes[i]]
     out.set([r, g, b, 255], to)
   })
   canvas.tabIndex = 0
