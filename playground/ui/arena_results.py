@@ -41,7 +41,8 @@ def section(session: ArenaSession, modality: str) -> None:
     else:
         _figures(shown, modality)
     _files(session, here, modality)
-    st.caption(controls.plain(arena_state.pushed(publisher)))
+    if told := arena_state.pushed(publisher):
+        st.caption(controls.plain(told))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -194,10 +194,24 @@ def test_results_show_ratings_agreement_and_files(store):
     assert not other.exception
     assert "3 votes on 2 pairs by 2 judges" in read(other)
     (table, told) = (frame.value for frame in other.dataframe)
-    assert set(table["contestant"]) == {name_of(spec) for spec in TWO}
+    assert set(table["contestant"]) == {spec.label for spec in TWO}
+    assert f"All are by **{MODEL}**" in read(other)
+    assert "over the pairs of each, as there are few judges" in read(other)
+    assert all(" to " in span for span in table["95 % interval"])
     assert list(told["shared pairs"]) == [1, 1, 1]
     page = other.segmented_control(key="arena_by_text").set_value("fluency").run()
     assert "3 verdicts are rated" in read(page)
+
+
+def test_a_data_set_without_a_token_is_told_and_votes_stay_here(store, monkeypatch):
+    monkeypatch.setenv("PLAYGROUND_VOTES_REPO", "somebody/votes")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    page = answer(make(arena_page()), "A", "A", "B")
+    page.segmented_control(key="arena_view").set_value("Results").run()
+    assert not page.exception
+    assert store.count() == 1
+    assert "Votes stay on this machine" in read(page)
+    assert "no token is set in HF_TOKEN" in read(page)
 
 
 def test_a_file_of_votes_is_compared_and_never_added(store):
@@ -221,7 +235,9 @@ def test_pictures_and_sounds_compete_on_quality_coherence_and_fit(store, modalit
     of = {"image": "Pictures", "audio": "Sounds"}[modality]
     page = make(arena_page(of=of, contestants="", seconds="0.05"))
     assert "Quality" in page.main.subheader[0].value
+    asked = read(page)
     answer(page, "A", "tie", "B")
+    assert ("What was told" if modality == "image" else "Nothing was told") in asked
     (vote,) = store.votes()
     assert list(vote.verdicts) == ["quality", "coherence", "fit"]
     assert vote.modality == modality
