@@ -60,6 +60,23 @@ def test_the_grid_of_heads_is_read_with_the_keyboard(visitor):
     v.wait_text("Where the last token looks: layer 2, head 3")
 
 
+def test_a_matrix_is_drawn_and_read_cell_by_cell(visitor):
+    v = visitor()
+    page = look_inside(v, TRANSFORMER)
+    page.get_by_role("radio", name="matrix of a head").click()
+    matrix = page.locator(".st-key-inside_matrix")
+    matrix.locator("canvas").focus()
+    page.keyboard.press("ArrowDown")
+    tip = matrix.locator(".tip")
+    expect(tip).to_have_text(re.compile(r"looks at .*: (about [\d.]+ %|0\.6 % or less)$"))
+    page.keyboard.press("Home")
+    page.keyboard.press("PageUp")
+    expect(tip).to_have_text("start looks at start: about 100 %")
+    page.keyboard.press("ArrowRight")
+    expect(tip).to_have_text(re.compile("it comes later$"))
+    expect(matrix.locator(".hint")).to_contain_text("Colours are logarithmic")
+
+
 def test_layers_tell_what_they_find_likeliest(visitor):
     v = visitor()
     page = look_inside(v, TRANSFORMER, "Layer by layer")

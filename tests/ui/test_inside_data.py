@@ -58,6 +58,21 @@ def test_the_grid_has_a_byte_for_every_part_and_a_tip_for_every_head():
     assert (data["width"], len(data["tips"])) == (2, 6)
 
 
+@pytest.mark.parametrize("n", [1, 20, 200, 900])
+def test_an_even_look_has_a_colour_at_every_length_and_a_tenth_of_it_none(n):
+    weights = np.tril(np.ones((3, 3))) / n
+    weights[2] = [1.0, 0.1 * weights[0, 0], 0.0]
+    data = inside_data.matrix_data(weights, list("abc"), "t", n)
+    levels = np.frombuffer(base64.b64decode(data["values"]), "u1").reshape(3, 3)
+    assert levels[0, 0] >= 60
+    assert levels[0, 1] == 0  # it comes later
+    assert levels[2].tolist()[::2] == [255, 0]
+    assert levels[2, 1] <= 12
+    back = data["min"] ** (1 - levels[1, 1] / 255)  # as the tip reads it
+    assert back == pytest.approx(1 / n, rel=0.025)
+    assert data["low"] == f"{100 * data['min']:.6g} % or less"
+
+
 def test_the_table_of_layers_tells_from_where_on_the_answer_stays():
     names = ["embedding", "layer 1", "layer 2"]
     data = inside_data.lens_data(lens(), names, LABEL, prefix_of("ab a"), 0)
@@ -128,7 +143,7 @@ def test_every_chart_is_drawn(kind):
     tracked = inside_charts.tracker_rows(unit, unit > 0, ["a"] * 30, 0, 20)
     drawn = [
         inside_charts.tokens_chart(["start", "<b>", "⏎\n"], [0.5, 0.2, 0.3], [0, 2], "t"),
-        inside_charts.matrix_chart(np.eye(3), ["a'", "b", "\\"], "t"),
+        inside_charts.matrix_chart(np.eye(3), ["a'", "b", "\\"], "t", 3),
         inside_charts.heads_chart(np.array([[0.1, np.nan], [0.3, 0.0]]), "t", "KL (bits)"),
         inside_charts.lens_chart(table),
         inside_charts.rank_chart(inside_data.lens_rows(lens(), names, 1, LABEL)),
