@@ -58,7 +58,7 @@ def test_families_are_told_apart_only_where_their_intervals_are():
     verdict = says(
         made_up.families(), "transformer needs the fewest", "2.40 ± 0.02",
         "lstm cannot be told from it, since their intervals overlap", "gru (2.50 ± 0.02)",
-        "rnn (2.80", "5-gram, needs 2.20 after 3 s", "no network clearly beats it",
+        "rnn (2.80", "5-gram, needs 2.20 after 3.0 s", "no network clearly beats it",
     )  # fmt: skip
     assert verdict == AGREES
     assert "only transformer and lstm clearly beat" in finding(made_up.families(counted=2.46)).text
