@@ -91,7 +91,8 @@ def surprisal_chart(rows: Sequence[dict], labels: Sequence[str], chosen: int) ->
                     values=list(range(0, len(labels), every)), labelOverlap=False)  # fmt: skip
     y = alt.Y("step:O", sort=None, title="after steps", axis=alt.Axis(ticks=False))
     legend = alt.Legend(title="bits", orient="right", gradientLength=120)
-    scale = alt.Scale(scheme="oranges", domain=[0, 8], clamp=True)
+    most = max(8, math.ceil(max((row["bits"] for row in rows), default=0)))  # byte pairs need more
+    scale = alt.Scale(scheme="oranges", domain=[0, most])
     base = alt.Chart(alt.Data(values=list(rows))).encode(y=y)
     cells = base.mark_rect().encode(
         x=alt.X("position:O", axis=axis),

@@ -111,6 +111,8 @@ def run_picker(found: list[Training]) -> Training:
 
 def buttons(session: TrainSession, training: Training) -> None:
     """Say how a run is, and draw what can be done with it."""
+    if session.asked != training.name:
+        session.asked = ""
     icon, color = STATES[training.state]
     st.badge(training.state, icon=icon, color=color)
     if not trainings.is_allowed():
@@ -179,7 +181,7 @@ def _status(metrics: Metrics, training: Training) -> None:
         "Held out": (
             f"{bits:.3f} bits/char" if bits is not None else "…",
             "Surprise a character on all of the held-out text" if training.result or not part
-            else f"Surprise a character on the first {int(part):,} held-out tokens",
+            else f"Surprise a character on the first {_whole(part):,} held-out tokens",
         ),
         "Throughput": (f"{last['speed']:,.0f} tokens/s" if last["speed"] else "…", None),
         "Time": (_clock(last["seconds"]), None),
@@ -193,7 +195,7 @@ def _beginning(training: Training) -> str:
     """Say what a run does of which there is nothing to measure yet."""
     has_read = any("tokens to train on" in line for line in trainings.said(training.folder))
     if training.flag("--vocab-size") and not has_read:
-        return "Learning the byte pairs of the text …"
+        return "Reading the text and learning its byte pairs …"
     if training.flag("--family") == "ngram":
         return "Counting …" if has_read else "Reading the text …"
     return "Beginning: the first steps tell how many fit into the minutes …"
@@ -241,6 +243,8 @@ def _end(training: Training, metrics: Metrics) -> None:
     """Say how a run ended, and where its model is."""
     if training.state == "ended":
         st.error(plain(training.message), icon=":material/error:")
+        if " --" in training.message:
+            st.caption("What begins with two hyphens is set under **Advanced** in the sidebar.")
     elif training.state == "stopped":
         st.info(f"Stopped at step {metrics.step:,}, and saved. **Resume** goes on from there; what "
                 "it has learned so far can be tried.", icon=":material/pause_circle:")  # fmt: skip

@@ -52,6 +52,8 @@ def test_a_training_outlives_tab_and_server_and_is_stopped_and_looked_at(browser
         page.goto(address)
         visitor.wait_text("What it writes")
         visitor.press("Stop and save")
+        visitor.wait_text("Somebody else started this")  # a tab does not know the one before
+        visitor.press("Stop it all the same")
         page.get_by_role("button", name="Resume").wait_for()  # by itself again
         page.get_by_text("What can come next").wait_for()
         slider = page.get_by_role("slider", name="After so many optimizer steps")
