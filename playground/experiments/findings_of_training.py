@@ -20,6 +20,7 @@ from playground.experiments.summaries import (
 
 OFF, ON = "scheduled sampling off", "scheduled sampling on"
 JUDGE = "6-gram"
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FELT = 0.01  # bits of KL above which a wrong token is said to be felt
 
 
@@ -162,13 +163,15 @@ def gradients(result: Result) -> Finding:
     cells = result.values("cell")
     far = max(result.values("distance"))
     fresh, trained = ({c: decay(result, c, s) for c in cells} for s in ("fresh", "trained"))
-    first = f"Over {far} tokens the gradient of a fresh network falls to " + listed(
-        [f"{_power(fresh[cell])} of itself ({cell})" for cell in cells]
+    first = (
+        f"From 1 token back to {far} the gradient of a fresh network falls to "
+        + listed([f"{_power(fresh[cell])} ({cell})" for cell in cells])
+        + " of what it was"
     )
     best = max(cells, key=lambda cell: trained[cell].mean)
     near = [c for c in cells if c != best and not is_above(trained[best], trained[c])]
     second = (
-        "After training it is "
+        "After training it falls to "
         + listed([f"{_power(trained[cell])} ({cell})" for cell in cells])
         + f": {best} carries it farthest"
         + f", not to be told from {listed(near)} by intervals that overlap" * bool(near)
@@ -182,7 +185,10 @@ def gradients(result: Result) -> Finding:
 
 
 def _power(found: Interval) -> str:
-    return f"10^{found.mean:.1f}"
+    """Return a share given by its logarithm: 0.2, or 10⁻¹⁶ for a tiny one."""
+    if found.mean > -2:
+        return f"{10**found.mean:.2g}"
+    return "10" + f"{found.mean:.0f}".translate(SUPERSCRIPT)
 
 
 # -- helps -----------------------------------------------------------------------------------------

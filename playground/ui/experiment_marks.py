@@ -50,10 +50,11 @@ class Marks:
         scale = alt.Scale(domain=list(self.names), range=self.colors)
         return alt.Color(f"{field}:N", scale=scale, legend=legend)
 
-    def dash(self, field: str, legend: alt.Legend | None) -> alt.StrokeDash:
+    def dash(self, field: str) -> alt.StrokeDash:
+        """A dash a name; none in the legend, where it would fray the symbols."""
         dashes = [list(DASHES[i % len(DASHES)]) for i in range(len(self.names))]
         scale = alt.Scale(domain=list(self.names), range=dashes)
-        return alt.StrokeDash(f"{field}:N", scale=scale, legend=legend)
+        return alt.StrokeDash(f"{field}:N", scale=scale, legend=None)
 
     def shape(self, field: str) -> alt.Shape:
         shapes = [SHAPES[i % len(SHAPES)] for i in range(len(self.names))]
@@ -80,12 +81,10 @@ def lines(
     ]
     band = (
         base.transform_filter("isValid(datum.low)")
-        .mark_area(opacity=band_opacity)
+        .mark_area(opacity=band_opacity, clip=True)
         .encode(y=alt.Y("low:Q", scale=y["scale"], title=y["title"]), y2="high:Q", color=color)
     )
-    line = base.mark_line(strokeWidth=2).encode(
-        y=y, color=color, strokeDash=marks.dash(field, legend)
-    )
+    line = base.mark_line(strokeWidth=2).encode(y=y, color=color, strokeDash=marks.dash(field))
     points = base.mark_point(size=36, filled=True, opacity=1).encode(
         y=alt.Y(f"{y_field}:Q", scale=y["scale"]), color=color, shape=marks.shape(field),
         tooltip=tooltip,

@@ -78,7 +78,7 @@ def _curves(
     line = (
         alt.Chart(alt.Data(values=curves))
         .mark_line(strokeWidth=1.8)
-        .encode(x=x, y=y, color=color, strokeDash=marks.dash(of, legend))
+        .encode(x=x, y=y, color=color, strokeDash=marks.dash(of))
     )
     dot = (
         alt.Chart(alt.Data(values=points))

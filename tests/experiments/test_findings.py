@@ -124,8 +124,8 @@ def test_drift_is_told_only_beyond_chance():
 
 def test_gradients_are_told_as_powers_of_ten():
     assert says(
-        made_up.gradients(), "Over 101 tokens", "10^-12.0 of itself (rnn)", "10^-4.0 of itself",
-        "10^-6.0 (rnn)", "carries it farthest", "not to be told from",
+        made_up.gradients(), "From 1 token back to 101", "10⁻¹² (rnn)", "10⁻⁴ (gru)",
+        "10⁻⁶ (rnn)", "carries it farthest", "not to be told from",
     ) == AGREES  # fmt: skip
     assert says(made_up.gradients(rnn=0.01, lstm=0.05), "rnn carries it farthest") == CONTRADICTS
 
