@@ -110,6 +110,7 @@ def look(texts: Texts, corpus: str, human: str, held_out: int) -> Iterator[Look]
     Raises:
         DataError: the corpus is not installed, or there is too much to look for.
     """
+    yield Look(0.0)  # reading the corpus takes a moment too
     name = NAMES[corpus]
     if name not in CORPORA:
         raise DataError(f"There is no corpus {corpus!r}. Known: {', '.join(NAMES)}.")
@@ -117,15 +118,12 @@ def look(texts: Texts, corpus: str, human: str, held_out: int) -> Iterator[Look]
     cut = held_out if held_out >= 0 else round(0.05 * len(whole))
     training = whole[: len(whole) - cut]
     compared = pieces(human, [len(text) for text in texts.texts]) if human else []
-    return _looking(copied([*texts.texts, *compared], training), len(texts.texts), len(training))
-
-
-def _looking(parts: Iterator, count: int, training: int) -> Iterator[Look]:
-    for part in parts:
+    count = len(texts.texts)
+    for part in copied([*texts.texts, *compared], training):
         if isinstance(part, float):
             yield Look(part)
         else:
-            yield Look(1.0, part[:count], part[count:], training)
+            yield Look(1.0, part[:count], part[count:], len(training))
 
 
 def _results(found: Job, identity, texts: Texts) -> None:
