@@ -9,14 +9,12 @@ click, a page sent again and two tabs do no harm.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from playground.errors import ConfigError, DataError, PlaygroundError
 from playground.votes.vote import ALL_CRITERIA, VERDICTS, Vote
@@ -226,13 +224,3 @@ class Store:
             "Move it away with the files beside it that begin with its name, and a new one is "
             "begun; the exported votes can be looked at as a CSV file."
         )
-
-
-def environment_store(root: Path) -> Store:
-    """Return the store that this process's environment names."""
-    return Store(place(os.environ, root))
-
-
-def as_rows(votes: list[Vote]) -> list[dict[str, Any]]:
-    """Return votes as flat rows, for tables and files."""
-    return [vote.row() for vote in votes]
