@@ -77,9 +77,10 @@ def _figures(votes: list[Vote], modality: str) -> None:
         f"{counted(len(votes), 'vote')} on {counted(pairs, 'pair')} by {counted(judges, 'judge')}; "
         f"{found.verdicts} verdicts are rated; “both bad” counts as a tie.{together} A rating says "
         "how often one wins: 400 points more are odds of 10 to 1, none are even odds. Intervals: "
-        f"95 %, by drawing anew {drawn_of(found.judges)}.",
+        f"95 %, bootstrap {drawn_of(found.judges)}.",
         help="Bradley–Terry with ties (Davidson 1970), fitted by the MM algorithm (Hunter 2004). "
-        "The intervals are a clustered bootstrap (Davison & Hinkley 1997): who was rated by few "
+        "The bootstrap rates again and again what is drawn anew, with replacement, from all "
+        "that was given; whole judges are drawn (Davison & Hinkley 1997): who was rated by few "
         "judges is less sure than by many, however many votes each gave.",
     )
     if found.model:
