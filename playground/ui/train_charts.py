@@ -41,7 +41,8 @@ def loss_spec() -> dict:
         "of:N", scale=alt.Scale(domain=list(KINDS), range=[GREY, VERMILION]),
         legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3),
     )  # fmt: skip
-    y = alt.Y("bits:Q", title="bits per character", scale=alt.Scale(zero=False))
+    y = alt.Y("bits:Q", title="bits per character", scale=alt.Scale(zero=False),
+              axis=alt.Axis(format=".4~g"))  # fmt: skip
     tooltip = ["of:N", alt.Tooltip("step:Q", format=",d"), alt.Tooltip("bits:Q", format=".3f")]
     base = alt.Chart(alt.Data(values=[{}])).encode(x=_step(), y=y, color=color, tooltip=tooltip)
     line = base.mark_line(strokeWidth=1.8)
@@ -63,8 +64,8 @@ def curve_spec(name: str, title: str, color: str, form: str, is_log: bool = Fals
 def curve_specs() -> dict[str, dict]:
     """Return the small charts by what they show."""
     return {
-        "Gradient norm": curve_spec("gradient_norm", "norm before clipping", BLUE, "~g", True),
-        "Learning rate": curve_spec("learning_rate", "rate of AdamW", GREEN, "~g"),
+        "Gradient norm": curve_spec("gradient_norm", "norm before clipping", BLUE, ".3~g", True),
+        "Learning rate": curve_spec("learning_rate", "rate of AdamW", GREEN, ".3~g"),
         "Throughput": curve_spec("speed", "tokens per second", BLUE, ",d"),
     }
 
