@@ -43,7 +43,7 @@ class Marks:
     def legend(self, columns: int = 2) -> alt.Legend:
         return alt.Legend(
             title=None, orient="bottom", columns=columns, symbolType="stroke", symbolOpacity=1,
-            symbolStrokeWidth=3, labelLimit=150, labelFontSize=11, columnPadding=4,
+            symbolStrokeWidth=1, labelLimit=150, labelFontSize=11, columnPadding=4,
         )  # fmt: skip
 
     def color(self, field: str, legend: alt.Legend | None) -> alt.Color:
