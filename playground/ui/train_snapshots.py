@@ -12,7 +12,7 @@ from playground.checkpoints import load
 from playground.decoding.lane import Lane
 from playground.decoding.stepper import Stepper
 from playground.decoding.strategies import Greedy
-from playground.errors import PlaygroundError
+from playground.errors import CheckpointError, PlaygroundError
 from playground.running import trainings
 from playground.running.snapshots import snapshots
 from playground.running.trainings import Training
@@ -83,11 +83,20 @@ def section(training: Training) -> None:
         "After so many optimizer steps", steps, begin, key=f"{key}_{len(steps)}",
         format_func=lambda step: f"{step:,}" if step else "0 (before training)",
     )  # fmt: skip
+    known: dict[int, Knowledge] = {}
+    problem = ""
     try:
         with turn():
-            known = {step: _ask(kept[step], prompt) for step in steps}
+            for at in steps:
+                try:
+                    known[at] = _ask(kept[at], prompt)
+                except CheckpointError as error:  # of a run that diverged: the others can be asked
+                    if at == step:
+                        problem = f"{error} Or move the slider to another step."
     except PlaygroundError as error:
-        st.error(plain(str(error)))
+        problem = str(error)
+    if step not in known:
+        st.error(plain(problem))
         return
     if known[step].left_out:
         st.caption(f"The prompt is longer than what the model sees at once: its first "

@@ -121,6 +121,12 @@ def test_a_finished_run_is_drawn_and_found_by_every_picker(house):
     assert slider.value == 40
     slider.set_value(0).run()
     assert not page.exception
+    damaged = sorted((house / "runs" / "mine" / "snapshots").iterdir())[-1] / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    page.text_input(key="train_prompt_mine").set_value("the").run()
+    assert not page.error  # the others can still be asked
+    page.select_slider(key="train_at_mine_4").set_value(40).run()
+    assert "move the slider to another step" in shown(page)
     page.text_input(key="train_prompt_mine").set_value("§").run()
     assert not page.exception
     assert "§" in shown(page)
