@@ -20,6 +20,7 @@ from tokenizers import Tokenizer as Backend
 
 from playground.errors import CheckpointError, PromptError
 from playground.tokenizers.chat import parts_of_chat
+from playground.tokenizers.growth import growth_of
 from playground.tokenizers.text import _BYTE_OF, visible
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -69,6 +70,7 @@ class PretrainedTokenizer:
         self._settings = settings or {}
         self._form = backend.to_str()
         told = json.loads(self._form)
+        self._growth = growth_of(told)
         self._is_byte_level = "ByteLevel" in json.dumps(told.get("decoder"))
         added = backend.get_added_tokens_decoder()
         self._added = {token: piece.content for token, piece in added.items()}
@@ -136,6 +138,7 @@ class PretrainedTokenizer:
             raise PromptError(f"A text has at most {MAX_TEXT:,} characters, got {len(text):,}.")
         try:
             text.encode()
+            self._growth.check(text)
         except UnicodeEncodeError as error:
             raise PromptError(
                 f"Character {error.start + 1} of the text is half of a surrogate pair, which is no "
@@ -341,7 +344,10 @@ def _is_failure(error: BaseException) -> bool:
 
 def _backend(text: str, name: str) -> Backend:
     try:
+        growth_of(told if isinstance(told := json.loads(text), dict) else {})  # before it is run
         backend = Backend.from_str(text)
+    except CheckpointError:
+        raise
     except BaseException as error:
         if not _is_failure(error):
             raise
