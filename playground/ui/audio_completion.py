@@ -85,7 +85,9 @@ def _plan(setting: AudioSetting, choice: SoundChoice) -> Plan:
     if count > step:
         last = count // step * STEP_MS
         value = state.value(f"{KEY}_ms")
-        if isinstance(value, int) and value > last:
+        if value is None:
+            name_bad_number(f"{KEY}_ms", 0, last)
+        elif isinstance(value, int) and value > last:
             state.forget_widget(f"{KEY}_ms")  # it was of a longer sound
         shown = st.slider(
             "Milliseconds kept", 0, last, last // (2 * STEP_MS) * STEP_MS, STEP_MS,
@@ -95,6 +97,7 @@ def _plan(setting: AudioSetting, choice: SoundChoice) -> Plan:
     if kept:
         st.caption("What is kept:")
         st.audio(to_wav(choice.samples[:kept], rate), format="audio/wav", alt="what is kept")
+    name_bad_number(f"{KEY}_count", 1, MAX_CONTINUATIONS)
     number = st.slider("Continuations", 1, MAX_CONTINUATIONS, 4, key=f"{KEY}_count",
                        bind="query-params")  # fmt: skip
     name_bad_number(f"{KEY}_noise", 0, 999)

@@ -15,7 +15,7 @@ from playground.ui import state
 
 PROMPT = "In the beginning "
 MAX_PROMPT = 20_000  # characters
-
+MAX_LENGTH = 2000  # tokens that Run goes at most
 
 ICON = Path(__file__).parent / "icon.png"  # a named icon would be fetched from the network
 PAGES = (  # script, label, icon: the menu of every page, in order
@@ -88,8 +88,9 @@ def prompt_area() -> str:
 
 def length_controls() -> tuple[int, bool, int]:
     """Choose how far Run goes, whether the window slides, and how fast Play is."""
+    name_bad_number("length", 1, MAX_LENGTH)
     length = st.number_input(
-        "Tokens to run", 1, 2000, 200, key="length", bind="query-params",
+        "Tokens to run", 1, MAX_LENGTH, 200, key="length", bind="query-params",
         help="Run and Play stop after so many tokens behind the prompt.",
     )  # fmt: skip
     slide = st.toggle(

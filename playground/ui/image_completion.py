@@ -102,7 +102,9 @@ def _slider(label: str, key: str, most: int, default: int, least: int = 0) -> in
         st.caption(f"{label}: {most}")
         return most
     value = state.value(key)
-    if isinstance(value, int) and value > most:
+    if value is None:
+        name_bad_number(key, least, most)
+    elif isinstance(value, int) and value > most:
         state.set_widget(key, most)
     return st.slider(label, least, most, min(default, most), key=key, bind="query-params")
 

@@ -76,6 +76,7 @@ def test_the_link_sets_every_control():
         ({"seed": "-4"}, "sets seed"),
         ({"temperature": "nan"}, "sets temperature"),
         ({"top_k": "99999"}, "sets top_k"),
+        ({"length": "9999999"}, "sets length"),
     ],
 )
 def test_a_link_that_names_nothing_says_so_and_the_page_stays(query, says):
