@@ -10,7 +10,6 @@ from playground.checkpoints import read_config
 from playground.data.hub import PREFIX, parse_address
 from playground.errors import DataError, PlaygroundError
 from playground.hub import cache
-from playground.models import FAMILIES
 from playground.models.remote_client import RemoteSettings
 from playground.models.remote_name import model_name
 
@@ -233,7 +232,10 @@ def _own_model(folder: Path) -> tuple[str, str]:
         return "text", str(error)
     tokenizer = config.get("tokenizer")
     kind = tokenizer.get("type") if isinstance(tokenizer, dict) else None
-    summary = f"A model of your own: {config['family']} ({', '.join(FAMILIES)} can be trained)."
+    info = config.get("info")
+    data = info.get("data") if isinstance(info, dict) else None
+    read = f" that has read {data[:80]}" if isinstance(data, str) else ""
+    summary = f"A model of your own: {config['family']}{read}."
     if config["family"] == "super-resolution":  # has a section of its own
         return "super-resolution", summary
     return kind if kind in ("image", "audio") else "text", summary

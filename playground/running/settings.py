@@ -104,6 +104,10 @@ SETTINGS: Mapping[str, Setting] = {
         "True tokens at the end", "Their share where scheduled sampling ends.", 0.5, least=0.0,
         most=1.0, idle_if=("--scheduled-sampling", "none"),
     ),
+    "--precision": Setting(
+        "Precision", "Of the products in a step: bfloat16 where that is faster, or as told.",
+        "auto", ("auto", "float32", "bfloat16"),
+    ),
     "--seed": Setting(
         "Seed", "Of weights, order of the windows and dropout.", 0, least=0, most=2**31 - 1,
     ),
