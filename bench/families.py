@@ -13,7 +13,8 @@ from bench import peers
 from bench.decode import Options
 from bench.measure import Row, Run, compare, seconds_of
 from bench.plain import plain
-from playground.running.families import FAMILIES, OPTIONS
+from playground.models.transformer import POSITIONS
+from playground.running.families import FAMILIES
 from train.config import parse_config
 from train.families import build
 from train.optimizers import build_optimizers, is_bfloat16_faster
@@ -44,7 +45,7 @@ def asked(options: Options) -> Iterator[tuple[str, dict[str, str]]]:
     for name, family in FAMILIES.items():
         if name == "ngram":
             continue
-        kinds = OPTIONS["--positions"] if name == "transformer" else ("",)
+        kinds = POSITIONS if name == "transformer" else ("",)
         for kind in kinds[: 1 if options.is_quick else None]:
             more = f" --positions {kind}" if kind else ""
             length = f" --context-length {LENGTH + STEPS + 1}"

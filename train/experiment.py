@@ -44,8 +44,9 @@ def told(done: int, total: int) -> None:
 
 
 def make(name: str, seeds: int, jobs: int, is_reduced: bool) -> Result:
-    """Train and measure; return the result."""
+    """Train and measure; return the result. What trains nothing has its own number of seeds."""
     experiment = importlib.import_module(f"train.experiments.{name}")
+    trained = getattr(experiment, "SEEDS", 1 if is_reduced else seeds)
     started = time.time()
     more = experiment.REDUCED if is_reduced else {}
     rows = experiment.measure(1 if is_reduced else seeds, jobs, told=told, **more)
@@ -57,7 +58,7 @@ def make(name: str, seeds: int, jobs: int, is_reduced: bool) -> Result:
         experiment.DATA,
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         round(sum(row.get("seconds", 0) for row in rows) or time.time() - started),
-        1 if is_reduced else seeds,
+        trained,
         is_reduced,
         tuple(rows),
     )

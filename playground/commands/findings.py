@@ -35,7 +35,8 @@ def run(given: argparse.Namespace) -> None:
             missing.append(error)
             continue
         stands = f", {found.verdict}" if found.verdict else ""
-        print(f"{name}{stands}: {found.text}\n    {result.command}, {result.seeds} seeds\n")
+        seeds = f"{result.seeds} seed{'s' if result.seeds != 1 else ''}"
+        print(f"{name}{stands}: {found.text}\n    {result.command}, {seeds}\n")
     if len(missing) == len(given.names):
         raise missing[0]
     for error in missing:

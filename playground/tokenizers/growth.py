@@ -23,6 +23,7 @@ MAX_FACTOR = 256  # by which cutting, or putting together, may lengthen a text
 # Characters that one may become: Unicode's decompositions, bytes as letters, room around a sign.
 LONGEST = {"NFC": 3, "NFD": 4, "Lowercase": 3, "ByteLevel": 4, "Strip": 1, "StripAccents": 1}
 USUAL = 18
+BACK = ("decoder", "ByteLevel")  # letters back to bytes: shorter
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,6 @@ def growth_of(told: dict[str, Any]) -> Growth:
             "its own steps, which would fill the memory. Choose another model."
         ) from error
     return growth
-
-
-BACK = ("decoder", "ByteLevel")  # letters back to bytes: shorter
 
 
 def _flat(told: Any, key: str) -> list[dict[str, Any]]:

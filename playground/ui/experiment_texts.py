@@ -71,7 +71,9 @@ TEXTS = {
             "bootstrap over windows of text.",
             "A rising loss says that positions beyond the trained ones hurt; a flat one does not "
             "say that what stood there is used.",
-            "Times are the fastest of several calls on one machine that had other work.",
+            "Times are the fastest of several calls on one machine.",
+            "The convolution looks 127 places back, but its State keeps all it has read, so that "
+            "going back costs nothing.",
         ),
     ),
     "transfer": Text(

@@ -21,7 +21,7 @@ BYTES = 258  # 256 bytes, the end and the start of a document
 STEPS, TUNED = 300, (0, 10, 30, 100)  # steps of training, and of fine-tuning
 RATE, LENGTH, BATCH = 1e-3, 128, 32
 JUDGED = 40_000  # tokens of what is held out
-DATA = "five corpora, the last 5 % of each held out"
+DATA = "Five corpora, the last 5 % of each held out"
 REDUCED = {"steps": 40, "tuned": (0, 5), "corpora": ("moby-dick", "king-james")}
 
 
