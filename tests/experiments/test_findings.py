@@ -138,6 +138,8 @@ def test_what_helps_is_told_beyond_chance_only():
     weak = made_up.helps(clipping=-0.1, curriculum=0.001)
     assert says(weak, "includes 0: curriculum (+0.001)") == UNDECIDED
     assert finding(made_up.helps(clipping=-0.1)).verdict == AGREES
+    worse_by_what_it_does_not_claim = made_up.helps(clipping=-0.1, **{"scheduled sampling": 0.3})
+    assert finding(worse_by_what_it_does_not_claim).verdict == AGREES
     assert "one seed says nothing of chance" in finding(made_up.helps(noise=(0.0,))).text
 
 

@@ -118,7 +118,7 @@ def _steps(name: str, model, tokens: torch.Tensor, bos: int) -> list[dict]:
     return found
 
 
-def _fastest(call: Callable[[], object], times: int = 20) -> float:
+def _fastest(call: Callable[[], object], times: int = 100) -> float:
     """Return the seconds of the fastest of several calls, which others disturb least."""
     call()
     best = math.inf
