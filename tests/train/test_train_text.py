@@ -143,7 +143,11 @@ def test_every_family_and_option_learns(flags, tmp_path):
     assert bits[-1] < bits[0] < 8
     model, tokenizer = load(tmp_path)
     assert model.vocab_size == tokenizer.vocab_size
-    assert {"gradient_norm", "learning_rate", "read", "seconds"} <= found[0].keys()
+    begun, first = found[:2]
+    assert begun["step"] == 0
+    assert begun["characters_per_token"] == 1.0
+    told = {"gradient_norm", "learning_rate", "read", "seconds", "processor_seconds"}
+    assert told <= first.keys()
 
 
 def test_another_configuration_on_the_same_folder_is_refused(tmp_path):
