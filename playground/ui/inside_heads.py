@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
 import numpy as np
 import streamlit as st
 import torch
 
-from playground.errors import PlaygroundError
-from playground.inspection.ablation import Ablation, ablations, all_heads, kl_map
+from playground.inspection.ablation import ablations, all_heads, kl_map
 from playground.models.ablation import WithoutHeads
 from playground.models.base import device_of
 from playground.models.conditioned import without_wrappers
@@ -20,20 +15,10 @@ from playground.ui.controls import plain
 from playground.ui.inside_components import head_grid
 from playground.ui.inside_data import head_name, looked
 from playground.ui.inside_views import Seen, choose_head
-from playground.ui.resources import turn
+from playground.ui.jobs import TICK_S, Job
 
 READ = (64, 128, 256, 512)  # newest tokens that every ablation reads
 AT_ONCE = 2_000  # tokens read in all that need no button
-TICK_S = 0.3  # of computing in one tick
-
-
-@dataclass(eq=False)
-class Job:
-    """The heads of one model left out one after another, as far as it has come."""
-
-    found: list[Ablation] = field(default_factory=list)
-    going: Iterator[Ablation] | None = None
-    problem: str = ""
 
 
 def left_out(seen: Seen) -> None:
@@ -62,15 +47,15 @@ def left_out(seen: Seen) -> None:
     @st.fragment(run_every=TICK_S + 0.05 if was_going else None)
     def progress() -> None:
         """Go on for a moment, and draw what is known."""
-        advance(job)
+        job.advance()
         if was_going and job.going is None:  # it has come to its end, or Stop was pressed
             st.rerun()  # the button and the files concern the whole page
         if job.problem:
             st.error(plain(job.problem))
         if job.going is not None:
             st.progress(len(job.found) / count, f"{len(job.found)} of {count} heads")
-            st.button("Stop", icon=":material/stop:", key="inside_heads_stop", on_click=stop,
-                      args=(job,))  # fmt: skip
+            st.button("Stop", icon=":material/stop:", key="inside_heads_stop",
+                      on_click=job.stop)  # fmt: skip
         if job.found:
             _draw(seen, job, prefix)
 
@@ -89,25 +74,6 @@ def begin(job: Job, seen: Seen, prefix: tuple[int, ...]) -> None:
     left = all_heads(seen.model)[len(job.found) :]
     choices = [[at] for at in left]
     job.going, job.problem = ablations(seen.model, prefix, choices, seen.step.token), ""
-
-
-def stop(job: Job) -> None:
-    job.going = None
-
-
-def advance(job: Job) -> None:
-    """Go on for TICK_S; a problem ends it."""
-    deadline = time.monotonic() + TICK_S
-    try:
-        while job.going is not None and time.monotonic() < deadline:
-            with turn():
-                found = next(job.going, None)
-            if found is None:
-                job.going = None
-            else:
-                job.found.append(found)
-    except PlaygroundError as error:
-        job.going, job.problem = None, str(error)
 
 
 def _draw(seen: Seen, job: Job, prefix: tuple[int, ...]) -> None:
