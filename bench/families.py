@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -81,13 +82,16 @@ def training_loop(options: Options) -> Row:
 
 
 def _loop(model, optimizer, loss: Callable, count: int, device: str) -> Run:
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss(model).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-
+    step = partial(descend, model, optimizer, partial(loss, model))
     return lambda: count / seconds_of(step, device)
+
+
+def descend(model, optimizer, loss: Callable[[], torch.Tensor]) -> None:
+    """Take one step of training, its gradient cut to a norm of 1."""
+    optimizer.zero_grad(set_to_none=True)
+    loss().backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
 
 
 @torch.inference_mode()

@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 
 from bench import peers
 from bench.decode import Options
-from bench.families import text_families
+from bench.families import descend, text_families
 from bench.measure import Row, Run, interleave, paired, seconds_of, threads
 from bench.validation import validation_row
 from train.optimizers import build_optimizers
@@ -58,14 +58,7 @@ def training_step(
 ) -> Callable[[], None]:
     """Return a function that does one step of a side, as told at the top."""
     model, optimizer, loss = losses(side, size, batch_size, device, precision)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss().backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-
-    return step
+    return lambda: descend(model, optimizer, loss)
 
 
 def throughput(step: Callable[[], None], tokens: int, number: int, device: str) -> Run:

@@ -7,13 +7,14 @@ the same steps of AdamW; ours in bfloat16 where that is faster, the other in flo
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch.nn import functional as F
 
 from bench import peers
 from bench.decode import Options
-from bench.families import BATCH_SIZE, LOOP, TINY_GPT
+from bench.families import BATCH_SIZE, LOOP, TINY_GPT, descend
 from bench.kills import TEXT
 from bench.measure import Row, paired
 from bench.plain import plain
@@ -56,13 +57,10 @@ def validation_row(options: Options) -> Row:
             targets = windows.batch(step).to(options.device)
             inputs = F.pad(targets[:, :-1], (1, 0), value=tokenizer.bos_token)
             if side == "ours":
-                loss = next_token_loss(model, inputs, targets, precision)
+                loss = partial(next_token_loss, model, inputs, targets, precision)
             else:
-                loss = F.cross_entropy(plain(model)(inputs).flatten(0, 1), targets.flatten())
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
+                loss = partial(_plain_loss, model, inputs, targets)
+            descend(model, optimizer, loss)
         return bits_per_char(model, held_out, characters, tokenizer.bos_token, JUDGED)
 
     ours, theirs = ([trained(side, s) for s in range(seeds)] for side in ("ours", "theirs"))
@@ -71,3 +69,7 @@ def validation_row(options: Options) -> Row:
     used = f"{torch.get_num_threads()}/{torch.get_num_threads()}"
     return Row("train", name, "bits/char", peer=LOOP, device=options.device, threads=used,
                **figures)  # fmt: skip
+
+
+def _plain_loss(model, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(plain(model)(inputs).flatten(0, 1), targets.flatten())
