@@ -11,11 +11,19 @@ from playground.errors import DataError
 from playground.evaluation.judge import judge
 from playground.ui import evaluate_memory, evaluate_metrics
 from tests.helpers import ROOT
-from tests.pages.opened import done, messages, opened
+from tests.pages.opened import done, messages, opened, press
 
 
 def page(**query: str | list[str]) -> AppTest:
     return opened("5_Evaluate", **query)
+
+
+def made(shown: AppTest, section: str):
+    """Press a section's button, wait for its job, and draw what it found; return the job."""
+    press(shown, f"{section}_start")
+    job = done(shown, section)
+    shown.run()
+    return job
 
 
 class TestLikelihood:
@@ -38,9 +46,7 @@ class TestLikelihood:
     def test_a_model_that_cannot_read_the_text_is_left_out_and_told(self):
         shown = page(text_models=["kjv-char-ngram", "prose-bpe-draft"], on="your own text")
         shown.text_area(key="evaluate_own").set_value("caf\u00e9 au lait, a cup").run()
-        shown.button(key="evaluate_text_start").click().run()
-        done(shown, "evaluate_text")
-        shown.run()
+        made(shown, "evaluate_text")
         assert "kjv-char-ngram** is left out" in messages(shown)
         assert "U+00E9" in messages(shown)
         table = next(d.value for d in shown.dataframe if "bits per character" in d.value)
@@ -50,9 +56,7 @@ class TestLikelihood:
         shown = page(
             kind="Pictures", image_models=["digits-transformer-raster", "fashion-gated-8bit"]
         )
-        shown.button(key="evaluate_image_start").click().run()
-        done(shown, "evaluate_image")
-        shown.run()
+        made(shown, "evaluate_image")
         assert "fashion-gated-8bit** is left out" in messages(shown)
         table = next(d.value for d in shown.dataframe if "bits per dimension" in d.value)
         assert table["model"].tolist() == ["digits-transformer-raster"]
@@ -64,17 +68,13 @@ class TestLikelihood:
             image_models=["digits-transformer-raster"],
             image_on="One of your choice",
         )
-        shown.button(key="evaluate_image_start").click().run()
-        assert done(shown, "evaluate_image").total == 8
-        shown.run()
+        assert made(shown, "evaluate_image").total == 8
         assert "over the 8 rows of the picture" in " ".join(c.value for c in shown.caption)
 
     def test_what_no_model_can_read_is_told_once(self):
         shown = page(text_models=["kjv-char-ngram", "kjv-char-lstm"], on="your own text")
         shown.text_area(key="evaluate_own").set_value("\u4f60").run()
-        shown.button(key="evaluate_text_start").click().run()
-        done(shown, "evaluate_text")
-        shown.run()
+        made(shown, "evaluate_text")
         assert len(shown.warning) == 1
         assert "kjv-char-ngram**, **kjv-char-lstm** are left out" in messages(shown)
 
